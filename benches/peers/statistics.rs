@@ -1,0 +1,33 @@
+//! Of many numbers, few.
+
+/// Numbers in order of size, at least one.
+pub struct Sample(Vec<f64>);
+
+impl Sample {
+    /// `None` where there is no number.
+    pub fn new(mut numbers: Vec<f64>) -> Option<Sample> {
+        numbers.sort_by(f64::total_cmp);
+        (!numbers.is_empty()).then_some(Sample(numbers))
+    }
+
+    /// The one in the middle.
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// Half of the numbers are within this distance of one another, around the median.
+    pub fn interquartile_range(&self) -> f64 {
+        self.quantile(0.75) - self.quantile(0.25)
+    }
+
+    fn quantile(&self, part: f64) -> f64 {
+        let place = part * (self.0.len() - 1) as f64;
+        let (below, above) = (self.0[place.floor() as usize], self.0[place.ceil() as usize]);
+        below + (above - below) * place.fract()
+    }
+}
+
+/// The median, where there is any number.
+pub fn median(numbers: Vec<f64>) -> Option<f64> {
+    Sample::new(numbers).map(|sample| sample.median())
+}

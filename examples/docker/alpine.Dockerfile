@@ -1,0 +1,8 @@
+# In the place of tini, on Alpine: called by that name sexton reads tini's options, and nothing else has to change.
+#
+#     docker build -f examples/docker/alpine.Dockerfile -t app examples/docker
+FROM alpine:3
+COPY --from=sexton /init /sbin/tini
+COPY app.sh /app.sh
+ENTRYPOINT ["/sbin/tini", "-v", "--"]
+CMD ["/app.sh"]

@@ -1,0 +1,210 @@
+//! The name `dumb-init`: the options, variables, messages and exit codes of dumb-init 1.2.5.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::error::ErrorKind;
+use log::{Record, debug, error};
+
+use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
+use crate::environment::Entry;
+use crate::error::Error;
+use crate::news::News;
+use crate::plan::{Group, Plan};
+use crate::signal::{Rewrite, Signal};
+use crate::status::Ending;
+
+use super::getopt::{self, Getopt, OptionsEnd, flag, value, variable};
+use super::logging::{self, LogFormat, LogSettings};
+use super::{Request, Run};
+
+const VERSION: &str = "dumb-init v1.2.5\n";
+/// A command line that it does not understand.
+const MISUSE: u8 = 1;
+/// Whatever the reason.
+const CANNOT_EXECUTE: u8 = 2;
+/// It knows no real-time signals.
+const LAST_SIGNAL: i64 = 31;
+/// What stops a terminal's job, and would not stop a program in a session without that terminal (`is_current_pgrp_orphaned`
+/// in the kernel): so that it stops all the same it gets SIGSTOP.
+const STOPS: [Signal; 3] = [Signal::TSTP, Signal::TTOU, Signal::TTIN];
+
+const REWRITE_HELP: &str = "\
+Usage: -r option takes <signum>:<signum>, where <signum> is between 1 and 31.
+This option can be specified multiple times.
+Use --help for full usage.
+";
+
+fn help(name: &str) -> String {
+    format!(
+        "{VERSION}Usage: {name} [option] command [[arg] ...]
+
+dumb-init is a simple process supervisor that forwards signals to children.
+It is designed to run as PID1 in minimal container environments.
+
+Optional arguments:
+   -c, --single-child   Run in single-child mode.
+                        In this mode, signals are only proxied to the
+                        direct child and not any of its descendants.
+   -r, --rewrite s:r    Rewrite received signal s to new signal r before proxying.
+                        To ignore (not proxy) a signal, rewrite it to 0.
+                        This option can be specified multiple times.
+   -v, --verbose        Print debugging information to stderr.
+   -h, --help           Print this help message and exit.
+   -V, --version        Print the current version and exit.
+
+Full help is available online at https://github.com/Yelp/dumb-init
+"
+    )
+}
+
+/// Reads dumb-init's command line and environment.
+pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
+    let name = arguments.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let options = [
+        getopt::help('h').long("help"),
+        getopt::version('V').long("version"),
+        flag("verbose", 'v').long("verbose"),
+        flag("single-child", 'c').long("single-child"),
+        value("rewrite", 'r').long("rewrite"),
+    ];
+    let command = getopt::command(options, OptionsEnd::AtFirstOther);
+    let mut matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Request::Complain(help(&name), 0),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            return Request::Complain(VERSION.to_owned(), 0);
+        }
+        Err(error) => {
+            return Request::Complain(getopt::complaint(Getopt::Long, arguments, &error), MISUSE);
+        }
+    };
+    let is_variable =
+        |variable_name, value| variable(environment, variable_name).is_some_and(|is| is == value);
+    let is_single = matches.get_count("single-child") > 0 || is_variable("DUMB_INIT_SETSID", "0");
+    let mut config = config(is_single);
+    for word in matches.remove_many::<OsString>("rewrite").into_iter().flatten() {
+        let Some(rewrite) = rewrite(word.as_bytes()) else {
+            return Request::Complain(REWRITE_HELP.to_owned(), MISUSE);
+        };
+        config.rewrites.insert(rewrite);
+    }
+    if !is_single {
+        // It is "proxied" like any other, rewritten or dropped.
+        config.parting_signal = config.rewrites.apply(Signal::TERM);
+    }
+    let Some((program, rest)) = getopt::program(&mut matches) else {
+        let usage = format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n");
+        return Request::Complain(usage, MISUSE);
+    };
+    (config.program, config.arguments) = (program, rest);
+    let verbosity = match matches.get_count("verbose") > 0 || is_variable("DUMB_INIT_DEBUG", "1") {
+        true => logging::EVERYTHING,
+        false => logging::ERRORS_ONLY,
+    };
+    let which = logging::of_verbosity(verbosity);
+    let log = LogSettings { which, format: LogFormat::Other(format) };
+    Request::Run(Box::new(Run { config, log, failed }))
+}
+
+fn config(is_single: bool) -> Config {
+    let mut config = Config {
+        leftovers: Leftovers::Leave,
+        reraise: Reraise::Never,
+        subreaper: Subreaper::Off,
+        tell,
+        ..Config::default()
+    };
+    if is_single {
+        config.group = GroupWish::Foreground;
+    } else {
+        config.group = GroupWish::Session;
+        config.delivery = Delivery::Group;
+        STOPS.iter().for_each(|stop| config.rewrites.insert(Rewrite { from: *stop, to: Some(Signal::STOP) }));
+    }
+    config
+}
+
+/// Reads `15:2` as `sscanf("%d:%d")` does, which does not look at what follows.
+fn rewrite(word: &[u8]) -> Option<Rewrite> {
+    let known = |number: i64| (0..=LAST_SIGNAL).contains(&number).then(|| Signal::from_raw(number as i32));
+    let (from, rest) = getopt::number(word)?;
+    let (to, _) = getopt::number(rest.strip_prefix(b":")?)?;
+    Some(Rewrite { from: known(from)??, to: known(to)? })
+}
+
+fn format(record: &Record<'_>) -> String {
+    format!("[dumb-init] {}\n", record.args())
+}
+
+fn tell(news: &News<'_>) {
+    match news {
+        News::Started(pid, plan) => tell_of_start(*pid, plan),
+        News::Received { signal, becomes } => {
+            let number = signal.number();
+            debug!("Received signal {number}.");
+            let sent = becomes.map_or(0, Signal::number);
+            if sent != number {
+                debug!("Translating signal {number} to {sent}.");
+            }
+            if sent == 0 {
+                debug!("Not forwarding signal 0 to children (ignored).");
+            }
+        }
+        News::Forwarded { signal, .. } => tell_of_signal(*signal),
+        News::Parted(signal) => {
+            if *signal != Signal::TERM {
+                debug!("Translating signal {} to {}.", Signal::TERM.number(), signal.number());
+            }
+            tell_of_signal(*signal);
+        }
+        News::Reaped { pid, ending, .. } => tell_of_end(*pid, *ending),
+        News::Ended(pid, ending) => {
+            tell_of_end(*pid, *ending);
+            debug!("Child exited with status {}. Goodbye.", ending.code());
+        }
+        _ => {}
+    }
+}
+
+fn tell_of_start(pid: nix::unistd::Pid, plan: &Plan) {
+    if plan.environment.get(b"DUMB_INIT_DEBUG") == Some(b"1") {
+        debug!("Running in debug mode.");
+    }
+    if plan.environment.get(b"DUMB_INIT_SETSID") == Some(b"0") {
+        debug!("Not running in setsid mode.");
+    }
+    if let Group::Session { terminal } = plan.group {
+        if terminal.is_some() {
+            debug!("Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.");
+        }
+        debug!("setsid complete.");
+    }
+    debug!("Child spawned with PID {pid}.");
+}
+
+fn tell_of_signal(signal: Signal) {
+    debug!("Forwarded signal {} to children.", signal.number());
+}
+
+fn tell_of_end(pid: nix::unistd::Pid, ending: Ending) {
+    match ending {
+        Ending::Exited(code) => debug!("A child with PID {pid} exited with exit status {code}."),
+        Ending::Signaled { signal, .. } => {
+            debug!("A child with PID {pid} was terminated by signal {}.", signal.number());
+        }
+    }
+}
+
+fn failed(error: &Error) -> u8 {
+    match getopt::exec_failure(error) {
+        Some((program, errno)) => {
+            error!("{program}: {}", errno.desc());
+            CANNOT_EXECUTE
+        }
+        None => {
+            error!("{error}");
+            MISUSE
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The command line: words turned into a `Request`, and the request carried out.
+
+mod catatonit;
+mod dumb_init;
+mod getopt;
+mod install;
+mod logging;
+mod native;
+mod options;
+mod pause;
+mod tini;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::environment::Entry;
+use crate::error::Error;
+use crate::explain;
+use crate::inspect::{self, Form};
+use crate::news::Tell;
+use crate::outcome::{End, Outcome};
+use crate::status::FAILED;
+use crate::stderr;
+use crate::sys::entry;
+use crate::sys::signals::{self, AllBlocked, ChildSignal};
+
+use self::logging::LogSettings;
+pub use self::native::command;
+pub use self::options::variables;
+
+/// What the caller asks for.
+#[derive(Debug)]
+enum Request {
+    /// Run a program.
+    Run(Box<Run>),
+    /// Run none, and reap.
+    Pause(Pause),
+    /// Copy this executable there; the second is the name that it was called by.
+    Install(PathBuf, String),
+    /// Print what would be done.
+    Explain(Box<Config>, Form),
+    /// Show this PID namespace's processes and what is wrong with them.
+    Inspect(Form),
+    /// Print this on stdout.
+    Print(String),
+    /// Print this on stderr, and exit with the code: most often nothing could be understood, and the lines say why.
+    Complain(String, u8),
+}
+
+/// A program to be run, and what is to be said of it.
+#[derive(Debug)]
+struct Run {
+    config: Config,
+    log: LogSettings,
+    /// Says why the program was not run, and gives the exit code for that.
+    failed: fn(&Error) -> u8,
+}
+
+/// A pause, and what is to be said of it.
+#[derive(Debug)]
+struct Pause {
+    log: LogSettings,
+    tell: Tell,
+}
+
+/// What the other tools' options for their licence print here.
+const LICENSE: &str = concat!(
+    "This is sexton ",
+    env!("CARGO_PKG_VERSION"),
+    ", in the place of the tool whose name it is called by.\nIts licence is ",
+    env!("CARGO_PKG_LICENSE"),
+    ", as you prefer.\n"
+);
+
+/// Everything there is: parse, run, exit. The result is the exit status.
+pub fn main(arguments: Vec<OsString>) -> i32 {
+    let code = match parse(arguments, &entry::environment()) {
+        Request::Run(what) => run(*what),
+        Request::Pause(how) => hold(how),
+        Request::Install(to, called) => install(&to, &called),
+        Request::Explain(config, form) => explain(*config, form),
+        Request::Inspect(form) => inspect(form),
+        Request::Print(text) => print(&text),
+        Request::Complain(lines, code) => {
+            stderr::write(lines.as_bytes());
+            code
+        }
+    };
+    i32::from(code)
+}
+
+/// The tool that sexton is called as reads the words. Any name that is not another tool's is sexton's own.
+fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
+    match base_name(&arguments).as_bytes() {
+        b"tini" | b"tini-static" | b"docker-init" => tini::parse(&arguments, environment),
+        b"dumb-init" => dumb_init::parse(&arguments, environment),
+        b"catatonit" | b"podman-init" => catatonit::parse(&arguments, environment),
+        b"pause" => pause::parse(&arguments),
+        _ => native::parse(arguments, environment),
+    }
+}
+
+/// The name that this process was called by, without directories.
+fn base_name(arguments: &[OsString]) -> &OsStr {
+    let name = arguments.first().and_then(|name| Path::new(name).file_name());
+    name.unwrap_or_default()
+}
+
+fn run(Run { config, log, failed }: Run) -> u8 {
+    logging::init(log);
+    match crate::run::run_to_end(config) {
+        Ok(outcome) => end_as(&outcome),
+        Err(error) => failed(&error),
+    }
+}
+
+fn hold(Pause { log, tell }: Pause) -> u8 {
+    let (blocked, child_signal) = (AllBlocked::new(), ChildSignal::new());
+    logging::init(log);
+    crate::pause::pause(tell, &blocked, &child_signal);
+    // As after a run: what comes now must not end it in another way.
+    std::mem::forget((blocked, child_signal));
+    0
+}
+
+fn install(to: &Path, called: &str) -> u8 {
+    match install::install(to, called) {
+        Ok(()) => 0,
+        Err(what) => {
+            stderr::write(format!("sexton: {what}\n").as_bytes());
+            FAILED
+        }
+    }
+}
+
+fn explain(config: Config, form: Form) -> u8 {
+    match crate::run::plan_only(config) {
+        Ok(plan) => match form {
+            Form::Text => print(&explain::text(&plan)),
+            Form::Json => print(&format!("{:#}\n", explain::json(&plan))),
+        },
+        Err(error) => {
+            stderr::write(format!("sexton: {error}\n").as_bytes());
+            error.exit_code()
+        }
+    }
+}
+
+fn inspect(form: Form) -> u8 {
+    match inspect::inspect(form) {
+        Ok(answer) => match print(&answer.text) {
+            0 => answer.code,
+            _ => inspect::COULD_NOT_LOOK,
+        },
+        Err(answer) => {
+            stderr::write(answer.text.as_bytes());
+            answer.code
+        }
+    }
+}
+
+fn end_as(outcome: &Outcome) -> u8 {
+    if let End::Reraise(signal) = outcome.end {
+        signals::die_of(signal);
+    }
+    outcome.exit_code()
+}
+
+fn print(text: &str) -> u8 {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => 0,
+        Err(_) => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+
+    use super::*;
+
+    fn request(words: &[&str], environment: &[&str]) -> Request {
+        let environment: Vec<Entry> =
+            environment.iter().map(|entry| CString::new(*entry).unwrap().into()).collect();
+        parse(words.iter().map(OsString::from).collect(), &environment)
+    }
+
+    fn exec_failure_code(name: &str) -> Option<u8> {
+        match request(&[name, "app"], &[]) {
+            Request::Run(run) => Some((run.failed)(&Error::NoProgram)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_name_says_which_tool_is_meant() {
+        for (name, code) in [
+            ("tini", 127),
+            ("/usr/bin/tini-static", 127),
+            ("/sbin/docker-init", 127),
+            ("dumb-init", 2),
+            ("/run/podman-init", 1),
+            ("catatonit", 1),
+            ("/init", FAILED),
+            ("sexton", FAILED),
+            ("", FAILED),
+            ("Tini", FAILED),
+        ] {
+            assert_eq!(exec_failure_code(name), Some(code), "{name}");
+        }
+        assert!(matches!(request(&["/pause"], &[]), Request::Pause(_)));
+        assert!(matches!(request(&["catatonit", "-P"], &[]), Request::Pause(_)));
+    }
+
+    #[test]
+    fn only_sexton_reads_its_own_variables() {
+        let bad = ["SEXTON_DELIVER=nonsense"];
+        assert!(matches!(request(&["/init", "app"], &bad), Request::Complain(_, FAILED)));
+        for name in ["tini", "dumb-init", "catatonit"] {
+            let Request::Run(run) = request(&[name, "app"], &bad) else { panic!("{name}") };
+            assert_eq!(run.config.consumed_variables, Vec::<String>::new(), "{name}");
+        }
+        assert!(matches!(request(&["pause"], &bad), Request::Pause(_)));
+    }
+}

@@ -1,0 +1,444 @@
+//! sexton's own command line and environment variables.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::config::Config;
+use crate::environment::{self, Entry};
+use crate::error::Error;
+use crate::inspect::Form;
+use crate::news;
+use crate::signal::SignalSet;
+use crate::status::FAILED;
+
+use super::logging::{self, LogFormat, LogSettings};
+use super::options::{GROUP, OPTIONS, Opt, Takes};
+use super::{Pause, Request, Run};
+
+const USAGE: &str = "sexton [OPTIONS] [--] PROGRAM [ARGS...]";
+const COMMAND: &str = "command";
+const PAUSE: &str = "pause";
+const INSTALL: &str = "install";
+const INSPECT: &str = "inspect";
+const EXPLAIN: &str = "explain";
+const JSON: &str = "json";
+/// The variable that says what to log, and has no option.
+const LOG_VARIABLE: &str = "SEXTON_LOG";
+
+const AFTER_HELP: &str = "\
+Options end at PROGRAM; everything after it is the program's.
+
+Every option can be set by an environment variable: SEXTON_DELIVER=group, SEXTON_REWRITE=TERM:QUIT,HUP:0,
+SEXTON_WARN_ON_REAP=true, SEXTON_VERBOSE=2. The command line wins. SEXTON_LOG filters logs as env_logger does.
+
+DURATION: 10, 10s, 1.5s, 500ms, 2m, 1h; a bare number is seconds.
+
+Exit status: the program's own; 128+N when signal N ended it; 124 it was out of time; 125 sexton failed
+before the program ran; 126 the program cannot be executed; 127 it was not found.";
+
+/// What the words come to.
+#[derive(Default)]
+pub struct Draft {
+    pub config: Config,
+    pub verbosity: i32,
+    pub log_format: LogFormat,
+    /// Those that are named take the place of the default.
+    pub stop_signals: SignalSet,
+}
+
+/// Reads a command line, the program's own name first, and the environment.
+pub fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
+    if let Some(words) = without_options(&arguments) {
+        return match finish(Draft::default(), words.iter().cloned(), &Given(None), environment) {
+            Ok((config, log)) => Request::Run(Box::new(Run { config, log, failed })),
+            Err(what) => misuse(&what),
+        };
+    }
+    parse_options(arguments, environment)
+}
+
+/// Kept apart, so that a start without options has nothing of clap's on its stack.
+#[cold]
+#[inline(never)]
+fn parse_options(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
+    let called = match super::base_name(&arguments) {
+        name if name.is_empty() => "sexton".to_owned(),
+        name => name.to_string_lossy().into_owned(),
+    };
+    let mut matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Request::Print(error.render().to_string());
+        }
+        Err(error) => return misuse(&first_line(&error)),
+    };
+    request_without_program(&mut matches, called).unwrap_or_else(|| {
+        request_for_program(&mut matches, environment).unwrap_or_else(|what| misuse(&what))
+    })
+}
+
+/// The program and its arguments, where no option stands before them, as in `/init -- app`. There clap has nothing to
+/// do; to set it up and let it find that out is most of the work of a start.
+fn without_options(arguments: &[OsString]) -> Option<&[OsString]> {
+    match arguments.get(1)?.as_bytes() {
+        b"--" => Some(&arguments[2..]),
+        word if word.starts_with(b"-") => None,
+        _ => Some(&arguments[1..]),
+    }
+}
+
+fn request_for_program(matches: &mut ArgMatches, environment: &[Entry]) -> Result<Request, String> {
+    let words: Vec<OsString> = matches.remove_many(COMMAND).into_iter().flatten().collect();
+    let mut draft = Draft::default();
+    take_arguments(&mut draft, matches)?;
+    if matches.get_flag(PAUSE) {
+        take_variables(&mut draft, &Given(Some(matches)), environment)?;
+        let log = log_settings(&draft, &Given(Some(matches)), environment)?;
+        return Ok(Request::Pause(Pause { log, tell: news::tell }));
+    }
+    let (config, log) = finish(draft, words.into_iter(), &Given(Some(matches)), environment)?;
+    Ok(match matches.get_flag(EXPLAIN) {
+        true => Request::Explain(Box::new(config), form(matches)),
+        false => Request::Run(Box::new(Run { config, log, failed })),
+    })
+}
+
+/// What the options came to, the program, and what the environment says where the command line does not.
+fn finish(
+    mut draft: Draft,
+    mut words: impl Iterator<Item = OsString>,
+    given: &Given<'_>,
+    environment: &[Entry],
+) -> Result<(Config, LogSettings), String> {
+    take_variables(&mut draft, given, environment)?;
+    draft.config.program = words.next().ok_or("no program is named; write it after the options")?;
+    if draft.config.program.is_empty() {
+        return Err("the program's name is empty".to_owned());
+    }
+    draft.config.arguments = words.collect();
+    if draft.stop_signals != SignalSet::EMPTY {
+        draft.config.stop_signals = draft.stop_signals;
+    }
+    draft.config.check()?;
+    if has_own_variables(environment) {
+        draft.config.consumed_variables =
+            OPTIONS.iter().map(Opt::variable).chain([LOG_VARIABLE.to_owned()]).collect();
+    }
+    let log = log_settings(&draft, given, environment)?;
+    Ok((draft.config, log))
+}
+
+/// What is on the command line; nothing where there are no options.
+struct Given<'a>(Option<&'a ArgMatches>);
+
+impl Given<'_> {
+    fn has(&self, id: &str) -> bool {
+        self.0.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
+    }
+
+    fn has_one_of(&self, group: &str) -> bool {
+        self.0.is_some()
+            && (group == GROUP.group && self.has("group")
+                || OPTIONS.iter().any(|option| option.group == group && self.has(option.name)))
+    }
+}
+
+/// Whether any variable may be sexton's.
+fn has_own_variables(environment: &[Entry]) -> bool {
+    environment.iter().any(|entry| entry.to_bytes().starts_with(b"SEXTON_"))
+}
+
+fn form(matches: &ArgMatches) -> Form {
+    if matches.get_flag(JSON) { Form::Json } else { Form::Text }
+}
+
+fn failed(error: &Error) -> u8 {
+    log::error!("{error}");
+    error.exit_code()
+}
+
+/// `None` where a program is to be run, or a pause to be made.
+fn request_without_program(matches: &mut ArgMatches, called: String) -> Option<Request> {
+    let runs_program = matches.contains_id(COMMAND);
+    if runs_program && matches.get_flag(PAUSE) {
+        return Some(misuse("--pause runs no program"));
+    }
+    if let Some(to) = matches.remove_one::<OsString>(INSTALL) {
+        return Some(match runs_program {
+            true => misuse("--install runs no program"),
+            false if to.is_empty() => misuse("--install: the path is empty"),
+            false => Request::Install(to.into(), called),
+        });
+    }
+    match (matches.get_flag(INSPECT), form(matches)) {
+        (true, _) if runs_program => Some(misuse("--inspect runs no program")),
+        (true, form) => Some(Request::Inspect(form)),
+        (false, Form::Json) if !matches.get_flag(EXPLAIN) => {
+            Some(misuse("--json is for --inspect and --explain"))
+        }
+        (false, _) => None,
+    }
+}
+
+fn misuse(what: &str) -> Request {
+    let lines = format!("sexton: {what}\nusage: {USAGE} (sexton --help tells more)\n");
+    Request::Complain(lines, FAILED)
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let line = rendered.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+/// The command line as clap has it, for the generators of the man page and of completions too.
+pub fn command() -> Command {
+    let group_members = |group: &str| {
+        OPTIONS
+            .iter()
+            .filter(move |option| option.group == group)
+            .map(|option| option.name)
+            .collect::<Vec<_>>()
+    };
+    let options = OPTIONS.iter().map(|option| {
+        let arg = Arg::new(option.name).long(option.name).help(option.help);
+        let arg = option.short.into_iter().fold(arg, Arg::short);
+        match option.takes {
+            Takes::Nothing => arg.action(ArgAction::SetTrue).overrides_with_all(group_members(option.group)),
+            Takes::Count => arg.action(ArgAction::Count),
+            Takes::One(word) => value(arg, word).action(ArgAction::Set).overrides_with(option.name),
+            Takes::Many(word) | Takes::Lines(word) => value(arg, word).action(ArgAction::Append),
+        }
+    });
+    let group = Arg::new("group")
+        .short(GROUP.short)
+        .help(GROUP.help)
+        .action(ArgAction::SetTrue)
+        .overrides_with_all(["group", GROUP.group]);
+    Command::new("sexton")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .override_usage(USAGE)
+        .after_help(AFTER_HELP)
+        .args_override_self(true)
+        .arg(group)
+        .args(options)
+        .arg(flag(PAUSE, "Run no program: hold the PID namespace and reap, until SIGINT or SIGTERM"))
+        .arg(
+            value(Arg::new(INSTALL).long(INSTALL), "PATH")
+                .help("Copy this executable to PATH, a file or a directory, at once and with mode 0755"),
+        )
+        .arg(flag(
+            INSPECT,
+            "Show this PID namespace's processes and what is wrong with them; exit 1 for zombies",
+        ))
+        .arg(flag(
+            EXPLAIN,
+            "Print what the options, the environment and the surroundings come to, and run nothing",
+        ))
+        .arg(flag(JSON, "With --inspect and --explain: as JSON"))
+        .arg(
+            Arg::new(COMMAND)
+                // The usage line shows it.
+                .hide(true)
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .value_parser(value_parser!(OsString)),
+        )
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+}
+
+fn value(arg: Arg, word: &'static str) -> Arg {
+    arg.value_name(word).value_parser(value_parser!(OsString)).allow_hyphen_values(true)
+}
+
+fn take_arguments(draft: &mut Draft, matches: &ArgMatches) -> Result<(), String> {
+    let given = Given(Some(matches));
+    for option in OPTIONS.iter().filter(|option| given.has(option.name)) {
+        let mut set =
+            |word: &OsStr| (option.set)(draft, word).map_err(|what| format!("--{}: {what}", option.name));
+        match option.takes {
+            Takes::Nothing => set(OsStr::new(""))?,
+            Takes::Count => set(matches.get_count(option.name).to_string().as_ref())?,
+            Takes::One(_) | Takes::Many(_) | Takes::Lines(_) => {
+                matches
+                    .get_many::<OsString>(option.name)
+                    .into_iter()
+                    .flatten()
+                    .try_for_each(|word| set(word))?;
+            }
+        }
+    }
+    if given.has("group") {
+        (GROUP.set)(draft);
+    }
+    Ok(())
+}
+
+fn take_variables(draft: &mut Draft, given: &Given<'_>, environment: &[Entry]) -> Result<(), String> {
+    if !has_own_variables(environment) {
+        return Ok(());
+    }
+    for option in OPTIONS {
+        let variable = option.variable();
+        let Some(value) = variable_value(environment, &variable) else { continue };
+        if given.has_one_of(option.group) {
+            continue;
+        }
+        take_variable(draft, option, value).map_err(|what| format!("{variable}: {what}"))?;
+    }
+    Ok(())
+}
+
+fn take_variable(draft: &mut Draft, option: &Opt, value: &OsStr) -> Result<(), String> {
+    let mut set_each = |separator: u8| {
+        let words = value.as_bytes().split(|byte| *byte == separator).map(<[u8]>::trim_ascii);
+        words
+            .filter(|word| !word.is_empty())
+            .try_for_each(|word| (option.set)(draft, OsStr::from_bytes(word)))
+    };
+    match option.takes {
+        Takes::Nothing if !yes_or_no(value)? => Ok(()),
+        Takes::Count if yes_or_no(value).is_ok_and(|yes| yes) => (option.set)(draft, OsStr::new("1")),
+        Takes::Count if yes_or_no(value).is_ok_and(|yes| !yes) => Ok(()),
+        Takes::Many(_) => set_each(b','),
+        Takes::Lines(_) => set_each(b'\n'),
+        Takes::Nothing | Takes::Count | Takes::One(_) => (option.set)(draft, value),
+    }
+}
+
+fn yes_or_no(word: &OsStr) -> Result<bool, String> {
+    match word.to_ascii_lowercase().as_bytes() {
+        b"1" | b"true" | b"yes" | b"on" => Ok(true),
+        b"0" | b"false" | b"no" | b"off" => Ok(false),
+        _ => Err(format!("{word:?} is neither true nor false")),
+    }
+}
+
+/// The value of a variable; one that is set to nothing counts as not set.
+fn variable_value<'a>(environment: &'a [Entry], variable: &str) -> Option<&'a OsStr> {
+    let value = environment::find(environment, variable.as_bytes());
+    value.filter(|value| !value.is_empty()).map(OsStr::from_bytes)
+}
+
+fn log_settings(draft: &Draft, given: &Given<'_>, environment: &[Entry]) -> Result<LogSettings, String> {
+    let directives = variable_value(environment, LOG_VARIABLE).filter(|_| !given.has_one_of("verbosity"));
+    let which = match directives {
+        Some(directives) => {
+            logging::of_directives(directives).map_err(|what| format!("{LOG_VARIABLE}: {what}"))?
+        }
+        None => logging::of_verbosity(draft.verbosity),
+    };
+    Ok(LogSettings { which, format: draft.log_format })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+
+    use super::*;
+    use crate::config::{Delivery, Subreaper};
+    use crate::signal::Signal;
+
+    fn request(arguments: &[&str], environment: &[&str]) -> Request {
+        let arguments = ["sexton"].iter().chain(arguments).map(OsString::from).collect();
+        let environment: Vec<Entry> =
+            environment.iter().map(|entry| CString::new(*entry).unwrap().into()).collect();
+        parse(arguments, &environment)
+    }
+
+    fn config(arguments: &[&str], environment: &[&str]) -> Config {
+        match request(arguments, environment) {
+            Request::Run(run) => run.config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn misuse_of(arguments: &[&str], environment: &[&str]) -> String {
+        match request(arguments, environment) {
+            Request::Complain(lines, FAILED) => lines,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn p5_options_end_at_the_program() {
+        for arguments in [&["-g", "app", "-v", "--", "-r"][..], &["-g", "--", "app", "-v", "--", "-r"]] {
+            let config = config(arguments, &[]);
+            assert_eq!(config.program, "app");
+            assert_eq!(config.arguments, ["-v", "--", "-r"]);
+            assert_eq!(config.delivery, Delivery::Group);
+        }
+        assert_eq!(config(&["--", "-x"], &[]).program, "-x");
+        assert_eq!(config(&["app", "--"], &[]).arguments, ["--"]);
+        assert_eq!(config(&["app", "--help"], &[]).arguments, ["--help"]);
+    }
+
+    #[test]
+    fn p4_the_command_line_wins_over_the_environment() {
+        let variables =
+            ["SEXTON_DELIVER=group", "SEXTON_NO_SUBREAPER=yes", "SEXTON_REWRITE=TERM:QUIT, HUP:0"];
+        let from_variables = config(&["app"], &variables);
+        assert_eq!(from_variables.delivery, Delivery::Group);
+        assert_eq!(from_variables.subreaper, Subreaper::Off);
+        assert_eq!(from_variables.rewrites.apply(Signal::HUP), None);
+        let from_both = config(&["--deliver=program", "-s", "-r", "INT:0", "app"], &variables);
+        assert_eq!(from_both.delivery, Delivery::Program);
+        assert_eq!(from_both.subreaper, Subreaper::Required);
+        assert_eq!(from_both.rewrites.apply(Signal::HUP), Some(Signal::HUP));
+        assert_eq!(config(&["-g", "app"], &["SEXTON_DELIVER=program"]).delivery, Delivery::Group);
+    }
+
+    #[test]
+    fn the_last_of_options_that_overrule_one_another_counts() {
+        assert_eq!(config(&["-s", "--no-subreaper", "app"], &[]).subreaper, Subreaper::Off);
+        assert_eq!(config(&["--no-subreaper", "-s", "app"], &[]).subreaper, Subreaper::Required);
+        assert_eq!(config(&["-g", "--deliver", "program", "app"], &[]).delivery, Delivery::Program);
+        assert_eq!(config(&["--deliver", "program", "-g", "app"], &[]).delivery, Delivery::Group);
+    }
+
+    #[test]
+    fn p5_misuse_is_one_line_and_the_usage() {
+        let cases: [(&[&str], &[&str], &str); 10] = [
+            (&["-g", "--foreground", "app"], &[], "--foreground"),
+            (&[], &[], "no program"),
+            (&[""], &[], "empty"),
+            (&["--frobnicate", "app"], &[], "--frobnicate"),
+            (&["-r", "FOO:TERM", "app"], &[], "FOO"),
+            (&["-r"], &[], "--rewrite"),
+            (&["-e", "256", "app"], &[], "256"),
+            (&["app"], &["SEXTON_DELIVER=all"], "SEXTON_DELIVER"),
+            (&["app"], &["SEXTON_SUBREAPER=maybe"], "SEXTON_SUBREAPER"),
+            (&["app"], &["SEXTON_LOG=sexton=loud"], "SEXTON_LOG"),
+        ];
+        for (arguments, environment, about) in cases {
+            let lines = misuse_of(arguments, environment);
+            assert!(lines.contains(about), "{lines}");
+            assert_eq!(lines.lines().count(), 2, "{lines}");
+        }
+    }
+
+    #[test]
+    fn i1_inspect_is_a_request_of_its_own() {
+        assert!(matches!(request(&["--inspect"], &[]), Request::Inspect(Form::Text)));
+        assert!(matches!(request(&["--json", "--inspect"], &[]), Request::Inspect(Form::Json)));
+        assert!(misuse_of(&["--json", "app"], &[]).contains("--json is for --inspect"));
+        assert!(misuse_of(&["--inspect", "app"], &[]).contains("runs no program"));
+        assert_eq!(config(&["app", "--inspect"], &[]).arguments, ["--inspect"]);
+    }
+
+    #[test]
+    fn t3_only_its_own_variables_are_consumed() {
+        let consumed = config(&["app"], &["SEXTON_QUIET=1"]).consumed_variables;
+        assert!(consumed.contains(&"SEXTON_WARN_ON_REAP".to_owned()));
+        assert!(consumed.contains(&"SEXTON_LOG".to_owned()));
+        assert_eq!(consumed.len(), OPTIONS.len() + 1);
+    }
+}

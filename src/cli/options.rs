@@ -1,0 +1,389 @@
+//! The native options: one table, from which come the parser, the help and the environment variables.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+use crate::config::{Delivery, GroupWish, ReportTo, Reraise, Subreaper};
+use crate::duration::Span;
+use crate::signal::{Signal, UnknownSignal};
+
+use super::native::Draft;
+
+/// An option.
+pub struct Opt {
+    /// The long name, without the dashes. Its environment variable is made of it.
+    pub name: &'static str,
+    /// The short name.
+    pub short: Option<char>,
+    /// What it takes.
+    pub takes: Takes,
+    /// Options of one group overrule one another: the last on the command line counts, and where there is
+    /// one the environment's do not.
+    pub group: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Puts the value into the draft. The error is a sentence without the option's name.
+    pub set: Set,
+}
+
+/// Puts a value into the draft.
+pub type Set = fn(&mut Draft, &OsStr) -> Result<(), String>;
+
+/// What an option takes. The word is for the help.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing. Its environment variable is a yes or no.
+    Nothing,
+    /// Nothing, and it counts how often it is given. Its environment variable is a number.
+    Count,
+    /// A value; the last counts.
+    One(&'static str),
+    /// A value, each time it is given. Its environment variable is a list with commas.
+    Many(&'static str),
+    /// A value, each time it is given. Its environment variable has one on each line.
+    Lines(&'static str),
+}
+
+impl Opt {
+    /// The environment variable that stands for the option.
+    pub fn variable(&self) -> String {
+        format!("SEXTON_{}", self.name.replace('-', "_").to_ascii_uppercase())
+    }
+}
+
+/// An option that is short for another with a value, and has no environment variable of its own.
+pub struct Shorthand {
+    /// The letter.
+    pub short: char,
+    /// The group of the option it is short for.
+    pub group: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Puts it into the draft.
+    pub set: fn(&mut Draft),
+}
+
+/// `-g`.
+pub const GROUP: Shorthand = Shorthand {
+    short: 'g',
+    group: "deliver",
+    help: "Short for --deliver group",
+    set: |draft| draft.config.delivery = Delivery::Group,
+};
+
+/// All options, as the help lists them.
+pub const OPTIONS: &[Opt] = &[
+    Opt {
+        name: "deliver",
+        short: None,
+        takes: Takes::One("program|group|tree"),
+        group: "deliver",
+        help: "Send signals to the program alone (default), its process group, or all descendants",
+        set: |draft, word| store(&mut draft.config.delivery, word),
+    },
+    Opt {
+        name: "foreground",
+        short: None,
+        takes: Takes::Nothing,
+        group: "group",
+        help: "Keep the program in sexton's process group, as a terminal's job is anyway",
+        set: |draft, _| {
+            draft.config.group = GroupWish::Foreground;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "own-group",
+        short: None,
+        takes: Takes::Nothing,
+        group: "group",
+        help: "Give the program a process group of its own, and the terminal if sexton has it",
+        set: |draft, _| {
+            draft.config.group = GroupWish::Own;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "rewrite",
+        short: Some('r'),
+        takes: Takes::Many("FROM:TO"),
+        group: "rewrite",
+        help: "Send TO when FROM arrives; FROM:0 drops it (repeatable)",
+        set: |draft, word| {
+            draft.config.rewrites.insert(text(word)?.parse()?);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "subreaper",
+        short: Some('s'),
+        takes: Takes::Nothing,
+        group: "subreaper",
+        help: "Adopt orphans, and fail if the kernel refuses; the default is to adopt and warn",
+        set: |draft, _| {
+            draft.config.subreaper = Subreaper::Required;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "no-subreaper",
+        short: None,
+        takes: Takes::Nothing,
+        group: "subreaper",
+        help: "Do not adopt orphans (PID 1 always does)",
+        set: |draft, _| {
+            draft.config.subreaper = Subreaper::Off;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "warn-on-reap",
+        short: Some('w'),
+        takes: Takes::Nothing,
+        group: "warn-on-reap",
+        help: "Name every orphan that is reaped",
+        set: |draft, _| {
+            draft.config.warn_on_reap = true;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "leftovers",
+        short: None,
+        takes: Takes::One("terminate|kill|wait|leave"),
+        group: "leftovers",
+        help: "What becomes of processes that are left when the program has ended (default terminate)",
+        set: |draft, word| store(&mut draft.config.leftovers, word),
+    },
+    Opt {
+        name: "grace",
+        short: None,
+        takes: Takes::One("DURATION"),
+        group: "grace",
+        help: "How long leftovers have between SIGTERM and SIGKILL (default 5s)",
+        set: |draft, word| store_duration(&mut draft.config.grace, word),
+    },
+    Opt {
+        name: "stop-signal",
+        short: None,
+        takes: Takes::Many("SIG"),
+        group: "stop-signal",
+        help: "A signal that asks for an end: a stop request (default TERM; repeatable)",
+        set: |draft, word| {
+            draft.stop_signals = draft.stop_signals.with(signal(word)?);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "stop-delay",
+        short: None,
+        takes: Takes::One("DURATION"),
+        group: "stop-delay",
+        help: "Hold the first stop request back for so long; the second goes through at once",
+        set: |draft, word| store_duration(&mut draft.config.stop_delay, word),
+    },
+    Opt {
+        name: "kill-after",
+        short: Some('k'),
+        takes: Takes::One("DURATION"),
+        group: "kill-after",
+        help: "Send SIGKILL to the program and its tree so long after the stop request was passed on",
+        set: |draft, word| store_duration(draft.config.kill_after.insert(Duration::ZERO), word),
+    },
+    Opt {
+        name: "timeout",
+        short: None,
+        takes: Takes::One("DURATION"),
+        group: "timeout",
+        help: "End the program after so long, and exit with 124",
+        set: |draft, word| store_duration(draft.config.timeout.insert(Duration::ZERO), word),
+    },
+    Opt {
+        name: "timeout-signal",
+        short: None,
+        takes: Takes::One("SIG"),
+        group: "timeout-signal",
+        help: "What the program gets when its time is over (default TERM); SIGKILL follows after --kill-after",
+        set: |draft, word| {
+            draft.config.timeout_signal = signal(word)?;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "report",
+        short: None,
+        takes: Takes::One("FILE"),
+        group: "report",
+        help: "Write a report as JSON at the end; - is stderr",
+        set: |draft, word| {
+            let to = if word == "-" { ReportTo::Stderr } else { ReportTo::File(word.into()) };
+            draft.config.report = Some(to);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "remap",
+        short: Some('e'),
+        takes: Takes::Many("CODE[:NEW]"),
+        group: "remap",
+        help: "Exit with NEW (default 0) where it would be CODE, a number or a signal (repeatable)",
+        set: |draft, word| {
+            draft.config.remaps.insert(text(word)?.parse()?);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "reraise",
+        short: None,
+        takes: Takes::One("auto|always|never"),
+        group: "reraise",
+        help: "End by the signal that ended the program, not with 128+N; auto: as a terminal's job",
+        set: |draft, word| store::<Reraise>(&mut draft.config.reraise, word),
+    },
+    Opt {
+        name: "parent-death-signal",
+        short: Some('p'),
+        takes: Takes::One("SIG"),
+        group: "parent-death-signal",
+        help: "What sexton itself receives when its parent dies",
+        set: |draft, word| {
+            draft.config.parent_death_signal = Some(signal(word)?);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "user",
+        short: Some('u'),
+        takes: Takes::One("USER[:GROUP]"),
+        group: "user",
+        help: "Run the program as this user, by name or number",
+        set: |draft, word| {
+            draft.config.user = Some(text(word)?.parse()?);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "no-new-privs",
+        short: None,
+        takes: Takes::Nothing,
+        group: "no-new-privs",
+        help: "Let no exec give the program more privileges (set-user-ID, file capabilities)",
+        set: |draft, _| {
+            draft.config.no_new_privs = true;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "chdir",
+        short: Some('C'),
+        takes: Takes::One("DIR"),
+        group: "chdir",
+        help: "Run the program in this directory",
+        set: |draft, word| {
+            draft.config.directory = Some(word.into());
+            Ok(())
+        },
+    },
+    Opt {
+        name: "env",
+        short: Some('E'),
+        takes: Takes::Lines("KEY=VALUE"),
+        group: "env",
+        help: "Set a variable for the program (repeatable)",
+        set: |draft, word| {
+            let is_assignment =
+                word.as_bytes().iter().position(|byte| *byte == b'=').is_some_and(|at| at > 0);
+            if !is_assignment {
+                return Err(format!("{word:?} is not KEY=VALUE"));
+            }
+            draft.config.set_variables.push(word.to_owned());
+            Ok(())
+        },
+    },
+    Opt {
+        name: "unset-env",
+        short: None,
+        takes: Takes::Many("KEY"),
+        group: "unset-env",
+        help: "Take a variable out of the program's environment (repeatable)",
+        set: |draft, word| {
+            if word.is_empty() || word.as_bytes().contains(&b'=') {
+                return Err(format!("{word:?} is no variable's name"));
+            }
+            draft.config.unset_variables.push(word.to_owned());
+            Ok(())
+        },
+    },
+    Opt {
+        name: "expand-env",
+        short: None,
+        takes: Takes::Nothing,
+        group: "expand-env",
+        help: "Expand ${VAR} and ${VAR:-default} in ARGS, as a shell would",
+        set: |draft, _| {
+            draft.config.expand_variables = true;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "verbose",
+        short: Some('v'),
+        takes: Takes::Count,
+        group: "verbosity",
+        help: "Tell more: -v what is done, -vv details, -vvv everything",
+        set: |draft, word| add_verbosity(draft, 1, word),
+    },
+    Opt {
+        name: "quiet",
+        short: Some('q'),
+        takes: Takes::Count,
+        group: "verbosity",
+        help: "Tell less: -q errors only, -qq nothing",
+        set: |draft, word| add_verbosity(draft, -1, word),
+    },
+    Opt {
+        name: "log-format",
+        short: None,
+        takes: Takes::One("text|json"),
+        group: "log-format",
+        help: "Log lines for people (default), or one JSON object a line",
+        set: |draft, word| store(&mut draft.log_format, word),
+    },
+];
+
+/// The environment variables, for the man page: name, option, and how a value is written.
+pub fn variables() -> impl Iterator<Item = (String, &'static str, &'static str)> {
+    let form = |takes| match takes {
+        Takes::Nothing => "true or false",
+        Takes::Count => "a number",
+        Takes::One(word) => word,
+        Takes::Many(_) => "values with commas between them",
+        Takes::Lines(_) => "values, one a line",
+    };
+    OPTIONS.iter().map(move |option| (option.variable(), option.name, form(option.takes)))
+}
+
+fn text(word: &OsStr) -> Result<&str, String> {
+    word.to_str().ok_or_else(|| format!("{word:?} is not UTF-8"))
+}
+
+fn store<T: std::str::FromStr<Err = String>>(place: &mut T, word: &OsStr) -> Result<(), String> {
+    *place = text(word)?.parse()?;
+    Ok(())
+}
+
+fn store_duration(place: &mut Duration, word: &OsStr) -> Result<(), String> {
+    *place = text(word)?.parse::<Span>()?.0;
+    Ok(())
+}
+
+fn signal(word: &OsStr) -> Result<Signal, String> {
+    text(word)?.parse().map_err(|error: UnknownSignal| error.to_string())
+}
+
+fn add_verbosity(draft: &mut Draft, direction: i32, count: &OsStr) -> Result<(), String> {
+    let count: u8 = text(count)?.parse().map_err(|_| format!("{count:?} is no number from 0 to 255"))?;
+    draft.verbosity += direction * i32::from(count);
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! The names `tini`, `tini-static` and `docker-init`: the options, variables, messages and exit codes of tini 0.19.0.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use log::{Level, Record, debug, error, info, trace, warn};
+use nix::errno::Errno;
+
+use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
+use crate::environment::Entry;
+use crate::error::Error;
+use crate::news::News;
+use crate::plan::Adoption;
+use crate::signal::Signal;
+use crate::status::{Ending, Remap};
+use crate::sys::{process, signals};
+
+use super::getopt::{self, Getopt, OptionsEnd, flag, value, variable};
+use super::logging::{self, LogFormat, LogSettings};
+use super::{LICENSE, Request, Run, base_name};
+
+/// dockerd takes what follows `tini version ` for the version of its init, and complains where it is not there.
+const VERSION: &str = "tini version 0.19.0";
+/// What every failure of tini's own comes to.
+const FAILED: u8 = 1;
+/// Warnings, but no more.
+const DEFAULT_VERBOSITY: i64 = 1;
+
+const NO_SUBREAPER: &str = "Tini is not running as PID 1 and isn't registered as a child subreaper.
+Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
+To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to register Tini as a child \
+subreaper, or run Tini as PID 1.";
+
+fn help(name: &str) -> String {
+    format!(
+        "{name} ({VERSION})
+Usage: {name} [OPTIONS] PROGRAM -- [ARGS] | --version
+
+Execute a program under the supervision of a valid init process ({name})
+
+Command line options:
+
+  --version: Show version and exit.
+  -h: Show this help message and exit.
+  -s: Register as a process subreaper (requires Linux >= 3.4).
+  -p SIGNAL: Trigger SIGNAL when parent dies, e.g. \"-p SIGKILL\".
+  -v: Generate more verbose output. Repeat up to 3 times.
+  -w: Print a warning when processes are getting reaped.
+  -g: Send signals to the child's process group.
+  -e EXIT_CODE: Remap EXIT_CODE (from 0 to 255) to 0.
+  -l: Show license and exit.
+
+Environment variables:
+
+  TINI_SUBREAPER: Register as a process subreaper (requires Linux >= 3.4).
+  TINI_VERBOSITY: Set the verbosity level (default: {DEFAULT_VERBOSITY}).
+  TINI_KILL_PROCESS_GROUP: Send signals to the child's process group.
+
+"
+    )
+}
+
+/// Reads tini's command line and environment.
+pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
+    let help = || help(&base_name(arguments).to_string_lossy());
+    // Only alone is it an option.
+    if let [_, word] = arguments
+        && word == "--version"
+    {
+        return Request::Print(format!("{VERSION}\n"));
+    }
+    let flags = [flag("v", 'v'), flag("w", 'w'), flag("g", 'g'), flag("s", 's')];
+    let texts = [getopt::help('h'), getopt::version('l')];
+    let values = [value("p", 'p'), value("e", 'e')];
+    let options = flags.into_iter().chain(texts).chain(values);
+    let command = getopt::command(options, OptionsEnd::of_glibc(environment));
+    let mut matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Request::Print(help()),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => return Request::Print(LICENSE.to_owned()),
+        Err(error) => {
+            return Request::Complain(getopt::complaint(Getopt::Short, arguments, &error) + &help(), FAILED);
+        }
+    };
+    let mut config = match config(&matches, environment) {
+        Ok(config) => config,
+        Err(what) => return Request::Complain(line(Level::Error, &what), FAILED),
+    };
+    let Some((program, rest)) = getopt::program(&mut matches) else {
+        return Request::Complain(help(), FAILED);
+    };
+    (config.program, config.arguments) = (program, rest);
+    let log = log_settings(&matches, environment);
+    Request::Run(Box::new(Run { config, log, failed }))
+}
+
+fn config(matches: &ArgMatches, environment: &[Entry]) -> Result<Config, String> {
+    let is_asked_for = |option, name| matches.get_count(option) > 0 || variable(environment, name).is_some();
+    let values = |option| matches.get_many::<OsString>(option).into_iter().flatten();
+    let mut config = Config {
+        group: GroupWish::Own,
+        leftovers: Leftovers::Leave,
+        reraise: Reraise::Never,
+        subreaper: Subreaper::Off,
+        warn_on_reap: matches.get_count("w") > 0,
+        tell,
+        ..Config::default()
+    };
+    if is_asked_for("s", "TINI_SUBREAPER") {
+        config.subreaper = Subreaper::Required;
+    }
+    if is_asked_for("g", "TINI_KILL_PROCESS_GROUP") {
+        config.delivery = Delivery::Group;
+    }
+    for word in values("p") {
+        let signal = word.to_str().and_then(|word| word.parse::<Signal>().ok());
+        config.parent_death_signal = Some(signal.ok_or_else(|| not_valid("p", word))?);
+    }
+    for word in values("e") {
+        let code = match getopt::number(word.as_bytes()) {
+            Some((number, b"")) => u8::try_from(number).ok(),
+            _ => None,
+        };
+        config.remaps.insert(Remap { code: code.ok_or_else(|| not_valid("e", word))?, new: 0 });
+    }
+    Ok(config)
+}
+
+fn not_valid(option: &str, word: &OsStr) -> String {
+    format!("Not a valid option for -{option}: {}", word.display())
+}
+
+fn log_settings(matches: &ArgMatches, environment: &[Entry]) -> LogSettings {
+    let counted = DEFAULT_VERBOSITY + i64::from(matches.get_count("v"));
+    // As atoi(3): what is no number is 0.
+    let asked_for = |word: &OsStr| getopt::number(word.as_bytes()).map_or(0, |(number, _)| number);
+    let verbosity = variable(environment, "TINI_VERBOSITY").map_or(counted, asked_for);
+    // To tini the number has no sign.
+    let verbosity = if verbosity < 0 { i64::MAX } else { verbosity };
+    let which = logging::of_verbosity(i32::try_from(verbosity - DEFAULT_VERBOSITY).unwrap_or(i32::MAX));
+    LogSettings { which, format: LogFormat::Other(format) }
+}
+
+fn format(record: &Record<'_>) -> String {
+    line(record.level(), &record.args().to_string())
+}
+
+fn line(level: Level, text: &str) -> String {
+    let level = match level {
+        Level::Error => "FATAL",
+        Level::Warn => "WARN ",
+        Level::Info => "INFO ",
+        Level::Debug => "DEBUG",
+        Level::Trace => "TRACE",
+    };
+    format!("[{level} tini ({})] {text}\n", std::process::id())
+}
+
+fn tell(news: &News<'_>) {
+    match news {
+        News::Adopting(Adoption::None) if !process::is_child_subreaper() => warn!("{NO_SUBREAPER}"),
+        News::Adopting(Adoption::Subreaper { .. }) => trace!("Registered as child subreaper"),
+        News::Started(pid, plan) => {
+            info!("Spawned child process '{}' with pid '{pid}'", plan.program.display());
+        }
+        News::Received { signal, becomes: Some(_) } => {
+            debug!("Passing signal: '{}'", signals::description(*signal));
+        }
+        News::Forwarded { result: Err(Errno::ESRCH), .. } => warn!("Child was dead when forwarding signal"),
+        News::Forwarded { result: Err(errno), .. } => {
+            warn!("Unexpected error when forwarding signal: '{}'", errno.desc());
+        }
+        News::Reaped { pid, named, .. } => {
+            debug!("Reaped child with pid: '{pid}'");
+            if named.is_some() {
+                warn!("Reaped zombie process with pid={pid}");
+            }
+        }
+        News::Ended(pid, ending) => {
+            debug!("Reaped child with pid: '{pid}'");
+            match ending {
+                Ending::Exited(code) => info!("Main child exited normally (with status '{code}')"),
+                Ending::Signaled { signal, .. } => {
+                    info!("Main child exited with signal (with signal '{}')", signals::description(*signal));
+                }
+            }
+            trace!("Exiting: child has exited");
+        }
+        _ => {}
+    }
+}
+
+fn failed(error: &Error) -> u8 {
+    let Some((program, errno)) = getopt::exec_failure(error) else {
+        error!("{error}");
+        return FAILED;
+    };
+    error!("exec {program} failed: {}", errno.desc());
+    match errno {
+        Errno::ENOENT => crate::status::NOT_FOUND,
+        Errno::EACCES => crate::status::CANNOT_EXECUTE,
+        _ => FAILED,
+    }
+}

@@ -1,0 +1,69 @@
+//! A name that is there and nearly the one asked for.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The program in one of these directories whose name is nearest to the one asked for; `None` when there is
+/// none that could be meant.
+pub fn program<'a>(name: &OsStr, directories: impl IntoIterator<Item = &'a Path>) -> Option<PathBuf> {
+    let wanted = name.to_string_lossy();
+    let mut nearest: Option<(usize, PathBuf)> = None;
+    for directory in directories {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Some(distance) = distance(&wanted, &entry.file_name().to_string_lossy()) else { continue };
+            let is_nearer = nearest.as_ref().is_none_or(|(least, path)| {
+                // Of two in one directory always the same, whatever order they are listed in.
+                distance < *least
+                    || distance == *least && path.parent() == Some(directory) && entry.path() < *path
+            });
+            if is_nearer && is_program(&entry.path()) {
+                nearest = Some((distance, entry.path()));
+            }
+        }
+    }
+    nearest.map(|(_, path)| path)
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// How many slips of the finger lead from one name to the other: a letter more, less, wrong, or two swapped.
+/// `None` when they are too many for a name of this length.
+fn distance(wanted: &str, found: &str) -> Option<usize> {
+    let allowed = (wanted.chars().count() / 3).min(3);
+    // Sparing: most of thousands of names differ in length alone.
+    if wanted.len().abs_diff(found.len()) > 4 * allowed {
+        return None;
+    }
+    if wanted.eq_ignore_ascii_case(found) {
+        return Some(0);
+    }
+    Some(strsim::osa_distance(wanted, found)).filter(|distance| *distance <= allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_near_and_other_words_are_not() {
+        for (wanted, found) in
+            [("ngnix", "nginx"), ("pyton3", "python3"), ("MyApp", "myapp"), ("bsh", "bash")]
+        {
+            assert!(distance(wanted, found).is_some(), "{wanted} {found}");
+        }
+        for (wanted, found) in [("sh", "ls"), ("app", "sed"), ("server", "sleep"), ("a", "b"), ("", "[")] {
+            assert_eq!(distance(wanted, found), None, "{wanted} {found}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_program_is_found() {
+        let directories = [Path::new("/nowhere"), Path::new("/bin")];
+        assert_eq!(program(OsStr::new("slep"), directories), Some(PathBuf::from("/bin/sleep")));
+        assert_eq!(program(OsStr::new("no-such-thing-at-all"), directories), None);
+    }
+}

@@ -1,0 +1,234 @@
+//! Follows a path as the kernel does, for a given user, and tells where it does not go on.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::users::Identity;
+use nix::unistd::{getegid, geteuid, getgroups};
+
+/// Who wants to use a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+    /// The supplementary groups.
+    pub groups: Vec<u32>,
+    /// Whether the capability CAP_DAC_OVERRIDE is there: then the mode hardly counts.
+    pub overrides_permissions: bool,
+}
+
+/// Numbers of capabilities (capabilities(7)).
+const CAP_DAC_OVERRIDE: u32 = 1;
+
+impl Credentials {
+    /// This process's own, the effective ones.
+    pub fn own() -> Credentials {
+        let groups = getgroups().unwrap_or_default();
+        let user = geteuid();
+        Credentials {
+            user: user.as_raw(),
+            group: getegid().as_raw(),
+            groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+            overrides_permissions: effective_capabilities()
+                .map_or(user.is_root(), |set| set & (1 << CAP_DAC_OVERRIDE) != 0),
+        }
+    }
+
+    /// Those of the user that the program was to be.
+    pub fn of(identity: &Identity) -> Credentials {
+        Credentials {
+            user: identity.user.as_raw(),
+            group: identity.group.as_raw(),
+            groups: identity.groups.iter().map(|group| group.as_raw()).collect(),
+            // setresuid(2) to another user takes the capabilities away (capabilities(7)).
+            overrides_permissions: identity.user.is_root(),
+        }
+    }
+
+    /// Whether they may search a directory.
+    pub fn may_search(&self, directory: &Metadata) -> bool {
+        self.overrides_permissions || self.has_execute_bit(directory)
+    }
+
+    /// Whether they may execute a file. The capability needs somebody at least to have the permission.
+    pub fn may_execute(&self, file: &Metadata) -> bool {
+        self.overrides_permissions && file.mode() & 0o111 != 0 || self.has_execute_bit(file)
+    }
+
+    fn has_execute_bit(&self, file: &Metadata) -> bool {
+        let in_group = self.group == file.gid() || self.groups.contains(&file.gid());
+        let bit = if self.user == file.uid() {
+            0o100
+        } else if in_group {
+            0o010
+        } else {
+            0o001
+        };
+        file.mode() & bit != 0
+    }
+}
+
+/// `None` where /proc does not tell.
+fn effective_capabilities() -> Option<u64> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(set.trim(), 16).ok()
+}
+
+/// Where a path does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There is no such entry in the directory, which is empty for the working directory.
+    Missing {
+        /// Where it is not.
+        directory: PathBuf,
+        /// What is not there.
+        name: OsString,
+        /// The symbolic link that leads there, if one does.
+        link: Option<PathBuf>,
+    },
+    /// A file stands where a directory should.
+    NotADirectory(PathBuf),
+    /// The user may not search the directory.
+    NoSearch(Restricted),
+    /// More symbolic links than the kernel follows.
+    TooManyLinks,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What somebody may not use, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restricted {
+    /// The file or directory, empty for the working directory.
+    pub path: PathBuf,
+    /// Its permissions: the lower twelve bits of `st_mode` (inode(7)).
+    pub mode: u32,
+    /// The number of the user that it belongs to.
+    pub owner: u32,
+    /// The number of its group.
+    pub group: u32,
+    /// The number of the user who may not use it.
+    pub user: u32,
+}
+
+impl Restricted {
+    /// The user may not use this.
+    pub(super) fn new(path: PathBuf, file: &Metadata, user: u32) -> Restricted {
+        let mode = file.mode() & 0o7777;
+        Restricted { path, mode, owner: file.uid(), group: file.gid(), user }
+    }
+}
+
+/// As many as the kernel follows (MAXSYMLINKS).
+const MOST_LINKS: usize = 40;
+
+/// Follows a path to its end, through symbolic links: to where its file is, without a link in it.
+pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
+    let mut here = PathBuf::new();
+    let mut ahead = parts(path);
+    let mut link = None;
+    let mut links = 0;
+    while let Some(part) = ahead.pop() {
+        if part == "/" {
+            here = PathBuf::from(part);
+            continue;
+        }
+        check_directory(&here, who)?;
+        let next = here.join(&part);
+        let entry = fs::symlink_metadata(&next).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Obstacle::Missing { directory: here.clone(), name: part, link: link.take() }
+            }
+            _ => Obstacle::Unknown,
+        })?;
+        if !entry.is_symlink() {
+            here = next;
+            continue;
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(Obstacle::TooManyLinks);
+        }
+        ahead.extend(parts(&fs::read_link(&next).map_err(|_| Obstacle::Unknown)?));
+        link = Some(next);
+    }
+    Ok(here)
+}
+
+/// The parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let named = path.components().filter(|part| *part != Component::CurDir);
+    named.rev().map(|part| part.as_os_str().to_owned()).collect()
+}
+
+fn check_directory(path: &Path, who: &Credentials) -> Result<(), Obstacle> {
+    let directory = fs::metadata(or_here(path)).map_err(|_| Obstacle::Unknown)?;
+    if !directory.is_dir() {
+        return Err(Obstacle::NotADirectory(path.to_owned()));
+    }
+    if !who.may_search(&directory) {
+        return Err(Obstacle::NoSearch(Restricted::new(path.to_owned(), &directory, who.user)));
+    }
+    Ok(())
+}
+
+/// The working directory where the path is empty.
+pub fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// The metadata of a file with this mode, owned by the user and group that run the test.
+    fn file(mode: u32) -> Metadata {
+        let path = std::env::temp_dir().join(format!("sexton-path-walk-{}-{mode:o}", std::process::id()));
+        let file = File::create(&path).unwrap();
+        file.set_permissions(Permissions::from_mode(mode)).unwrap();
+        fs::remove_file(path).unwrap();
+        file.metadata().unwrap()
+    }
+
+    #[test]
+    fn the_first_class_that_fits_counts_and_no_other() {
+        let is_allowed = |mode, owner: bool, group: bool, overrides_permissions| {
+            let file = file(mode);
+            let groups = if group { vec![file.gid()] } else { vec![] };
+            let user = if owner { file.uid() } else { file.uid() + 1 };
+            Credentials { user, group: file.gid() + 1, groups, overrides_permissions }.may_execute(&file)
+        };
+        // The mode, who is allowed: the owner, a member of the group, another, and who overrides permissions.
+        let cases = [
+            (0o700, [true, false, false, true]),
+            (0o070, [false, true, false, true]),
+            (0o007, [false, false, true, true]),
+            (0o677, [false, true, true, true]),
+            (0o666, [false, false, false, false]),
+        ];
+        for (mode, allowed) in cases {
+            let who =
+                [(true, true, false), (false, true, false), (false, false, false), (false, false, true)];
+            let found = who.map(|(owner, group, overrides)| is_allowed(mode, owner, group, overrides));
+            assert_eq!(found, allowed, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_followed_to_the_file_itself() {
+        let who = Credentials::own();
+        assert_eq!(follow(Path::new("/proc/self/exe"), &who).ok(), std::env::current_exe().ok());
+        assert_eq!(follow(Path::new("src/./../src/lib.rs"), &who), Ok("src/../src/lib.rs".into()));
+        let missing = Obstacle::Missing { directory: "/".into(), name: "nowhere".into(), link: None };
+        assert_eq!(follow(Path::new("/nowhere/at/all"), &who), Err(missing));
+    }
+}

@@ -1,0 +1,233 @@
+//! Who is there: looked at twice where something looks wrong, so that nothing in passing is reported.
+
+use std::io;
+
+use nix::unistd::Pid;
+
+use super::order::{of_pid, places_by};
+use crate::process_tree::{self, Proc, Process};
+
+/// A process that was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What /proc shows of it.
+    pub process: Process,
+    /// The user it belongs to.
+    pub owner: u32,
+    /// Whether it is the same process in the same state in both looks. Only zombies and uninterruptible
+    /// processes are looked at twice.
+    pub lasting: bool,
+}
+
+/// All that were seen.
+#[derive(Debug)]
+pub struct Sample {
+    /// In the order of their PIDs.
+    pub seen: Vec<Seen>,
+    /// What could not be seen.
+    pub unseen: Vec<Unseen>,
+}
+
+/// A part of the PID namespace that could not be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// PID 1, which exists in every PID namespace; so others may be hidden too (`hidepid=2`).
+    Init,
+    /// So many processes that are listed and may not be looked at (`hidepid=1`).
+    Closed(usize),
+}
+
+/// Why nothing can be seen at all.
+#[derive(Debug)]
+pub enum Blind {
+    /// /proc is not there.
+    NoProc(io::Error),
+    /// /proc shows another PID namespace than the one that this process is in.
+    ForeignProc,
+}
+
+impl Sample {
+    /// Looks at all, and where there are processes that may be in trouble, waits by `between` and looks again.
+    pub fn take(between: impl FnOnce()) -> Result<Sample, Blind> {
+        match process_tree::whose_proc() {
+            Proc::Ours => {}
+            Proc::Foreign => return Err(Blind::ForeignProc),
+            Proc::Missing(error) => return Err(Blind::NoProc(error)),
+        }
+        let pids: Vec<Pid> = process_tree::pids().map_err(Blind::NoProc)?.collect();
+        let mut sample = Sample::of(&pids, between);
+        if sample.unseen.is_empty() && sample.find(Pid::from_raw(1)).is_none() {
+            sample.unseen.push(Unseen::Init);
+        }
+        Ok(sample)
+    }
+
+    fn of(pids: &[Pid], between: impl FnOnce()) -> Sample {
+        let mut sample = Sample::once(pids);
+        if sample.seen.iter().any(Seen::is_suspect) {
+            between();
+            sample.seen.retain_mut(|seen| !seen.is_suspect() || seen.look_again());
+        }
+        sample
+    }
+
+    fn once(pids: &[Pid]) -> Sample {
+        let mut sample = Sample { seen: Vec::with_capacity(pids.len()), unseen: Vec::new() };
+        let mut closed = 0;
+        for place in places_by(pids.len(), |place| [of_pid(pids[place]), 0]) {
+            match Process::look_up_with_owner(pids[place]) {
+                Ok((process, owner)) => sample.seen.push(Seen { process, owner, lasting: false }),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => closed += 1,
+                // It is gone.
+                Err(_) => {}
+            }
+        }
+        sample.unseen.extend((closed > 0).then_some(Unseen::Closed(closed)));
+        sample
+    }
+
+    /// The process with this PID.
+    pub fn find(&self, pid: Pid) -> Option<&Seen> {
+        self.place(pid).map(|place| &self.seen[place])
+    }
+
+    /// Its place in the list.
+    pub fn place(&self, pid: Pid) -> Option<usize> {
+        self.seen.binary_search_by_key(&pid, |seen| seen.process.pid).ok()
+    }
+
+    /// Those that were zombies in both looks.
+    pub fn zombies(&self) -> impl Iterator<Item = &Process> {
+        self.lasting().filter(|process| process.is_zombie())
+    }
+
+    /// Those that were uninterruptible in both looks.
+    pub fn uninterruptible(&self) -> impl Iterator<Item = &Process> {
+        self.lasting().filter(|process| is_uninterruptible(process))
+    }
+
+    fn lasting(&self) -> impl Iterator<Item = &Process> {
+        self.seen.iter().filter(|seen| seen.lasting).map(|seen| &seen.process)
+    }
+}
+
+impl Seen {
+    fn is_suspect(&self) -> bool {
+        self.process.is_zombie() || is_uninterruptible(&self.process)
+    }
+
+    /// Looks at it again; false when it is gone. A PID may be another process's by now, but only the same
+    /// process has the same time of start, too.
+    fn look_again(&mut self) -> bool {
+        let now = Process::look_up(self.process.pid).filter(|now| now.started == self.process.started);
+        let Some(now) = now else { return false };
+        self.lasting = now.state == self.process.state;
+        // Its parent may be another by now, too.
+        self.process = now;
+        true
+    }
+}
+
+fn is_uninterruptible(process: &Process) -> bool {
+    process.state == b'D'
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::atomic::{AtomicBool, AtomicU32};
+    use std::sync::{Arc, mpsc};
+    use std::thread::{self, JoinHandle};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Children that end at once, and are waited for at once: there is always some zombie, and never for long.
+    struct Churn {
+        thread: i32,
+        /// How often all of them were reaped.
+        generation: Arc<AtomicU32>,
+        stop: Arc<AtomicBool>,
+        handle: Option<JoinHandle<()>>,
+    }
+
+    impl Churn {
+        fn start() -> Churn {
+            let (generation, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+            let (sender, receiver) = mpsc::channel();
+            let (reaped, stopped) = (generation.clone(), stop.clone());
+            let handle = thread::spawn(move || {
+                sender.send(nix::unistd::gettid().as_raw()).unwrap();
+                while !stopped.load(Relaxed) {
+                    let child = || Command::new("/bin/true").spawn().unwrap();
+                    let _ = [child(), child(), child()].map(|mut child| child.wait().unwrap());
+                    reaped.fetch_add(1, Relaxed);
+                }
+            });
+            Churn { thread: receiver.recv().unwrap(), generation, stop, handle: Some(handle) }
+        }
+
+        fn children(&self) -> Vec<Pid> {
+            let list = fs::read_to_string(format!("/proc/self/task/{}/children", self.thread)).unwrap();
+            list.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+        }
+
+        /// Waits until every zombie of now has been reaped.
+        fn turn_over(&self) {
+            let now = self.generation.load(Relaxed);
+            while self.generation.load(Relaxed) < now + 2 {
+                thread::yield_now();
+            }
+        }
+    }
+
+    impl Drop for Churn {
+        fn drop(&mut self) {
+            self.stop.store(true, Relaxed);
+            self.handle.take().map(JoinHandle::join);
+        }
+    }
+
+    #[test]
+    fn i2_a_zombie_in_passing_is_never_reported() {
+        let churn = Churn::start();
+        let mut lasting = Command::new("/bin/true").spawn().unwrap();
+        let pid = Pid::from_raw(lasting.id() as i32);
+        while !Process::look_up(pid).is_some_and(|process| process.is_zombie()) {
+            thread::yield_now();
+        }
+        let (mut samples, mut in_passing) = (0, 0);
+        let start = Instant::now();
+        // A machine that has too much to do shows fewer of them, and is given more samples.
+        while samples < 1000 || in_passing <= 100 {
+            assert!(start.elapsed() < Duration::from_secs(120), "only {in_passing} in passing in {samples}");
+            samples += 1;
+            let mut pids = churn.children();
+            in_passing +=
+                pids.iter().filter_map(|pid| Process::look_up(*pid)).filter(Process::is_zombie).count();
+            pids.push(pid);
+            let sample = Sample::of(&pids, || churn.turn_over());
+            let reported: Vec<Pid> = sample.zombies().map(|zombie| zombie.pid).collect();
+            assert_eq!(reported, [pid], "the one that stays, and no other");
+        }
+        lasting.wait().unwrap();
+    }
+
+    #[test]
+    fn another_process_with_the_same_pid_is_another() {
+        let process = Process::look_up(nix::unistd::getpid()).unwrap();
+        let seen = |process| Seen { process, owner: 0, lasting: false };
+        assert!(seen(process.clone()).look_again());
+        assert!(!seen(Process { started: process.started + 1, ..process }).look_again());
+    }
+
+    #[test]
+    fn this_process_is_seen() {
+        let sample = Sample::take(|| ()).unwrap();
+        let myself = sample.find(nix::unistd::getpid()).unwrap();
+        assert_eq!(myself.owner, nix::unistd::geteuid().as_raw());
+        assert_eq!(sample.unseen, []);
+    }
+}

@@ -1,0 +1,354 @@
+//! The answer for people: first the verdict, then the tree, then what is wrong.
+
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::limits::Usage;
+use super::tree::Node;
+use super::zombies::{Graves, Zombie};
+use super::{Inspection, Stuck, Verdict, state_word};
+use crate::process_tree::printable;
+use crate::sys::terminal;
+
+/// How the text is to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Colours, which only a terminal understands.
+    pub colours: bool,
+    /// How many columns a line may have.
+    pub columns: Option<usize>,
+}
+
+impl Style {
+    /// As stdout is: only a terminal has colours and an end to its lines. NO_COLOR (no-color.org) is respected, and
+    /// COLUMNS is believed before the terminal.
+    pub fn of_stdout() -> Style {
+        if !io::stdout().is_terminal() {
+            return Style { colours: false, columns: None };
+        }
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let columns = columns.or_else(|| terminal::columns(io::stdout().as_fd()).map(usize::from));
+        Style { colours: !is_set("NO_COLOR") && !is_dumb, columns: Some(columns.unwrap_or(80).max(20)) }
+    }
+}
+
+/// SGR sequences.
+#[derive(Clone, Copy)]
+enum Paint {
+    Plain,
+    Bold,
+    Good,
+    Bad,
+    Warning,
+}
+
+impl Paint {
+    fn sequence(self) -> &'static str {
+        match self {
+            Paint::Plain => "",
+            Paint::Bold => "\x1b[1m",
+            Paint::Good => "\x1b[1;32m",
+            Paint::Bad => "\x1b[1;31m",
+            Paint::Warning => "\x1b[33m",
+        }
+    }
+}
+
+/// The whole text.
+pub fn render(inspection: &Inspection, style: Style) -> String {
+    let mut page = Page { text: String::new(), style };
+    page.verdict(inspection);
+    page.tree(inspection);
+    page.zombies(inspection);
+    page.stuck(inspection);
+    page.limits(inspection);
+    page.text
+}
+
+struct Page {
+    text: String,
+    style: Style,
+}
+
+impl Page {
+    /// One line, cut at the edge.
+    fn line(&mut self, paint: Paint, line: &str) {
+        let line = self.style.columns.map_or(line, |columns| fitting(line, columns));
+        if !self.style.colours || paint.sequence().is_empty() {
+            self.text.push_str(line);
+        } else {
+            self.text.extend([paint.sequence(), line, "\x1b[0m"]);
+        }
+        self.text.push('\n');
+    }
+
+    fn heading(&mut self, heading: &str) {
+        self.text.push('\n');
+        self.line(Paint::Bold, heading);
+    }
+
+    /// A sentence that is not cut, but goes on in the next line. `label` stands before the first.
+    fn sentence(&mut self, label: &str, sentence: &str) {
+        let columns = self.style.columns.unwrap_or(usize::MAX);
+        let indent = " ".repeat(label.width());
+        let mut line = label.to_owned();
+        for word in sentence.split(' ') {
+            if line.width() + word.width() > columns && line.width() > label.width() {
+                self.line(Paint::Plain, line.trim_end());
+                line.clone_from(&indent);
+            }
+            line.push_str(word);
+            line.push(' ');
+        }
+        self.line(Paint::Plain, line.trim_end());
+    }
+
+    fn verdict(&mut self, inspection: &Inspection) {
+        let processes = counted(inspection.sample.seen.len(), "process", "processes");
+        let (paint, mut line) = match inspection.verdict() {
+            Verdict::Healthy => (Paint::Good, format!("healthy: {processes}, no zombies")),
+            Verdict::Zombies => {
+                let zombies = counted(inspection.zombie_count(), "zombie", "zombies");
+                (Paint::Bad, format!("not healthy: {zombies} among {processes}"))
+            }
+            Verdict::Incomplete => {
+                (Paint::Warning, format!("not all can be seen: {processes}, no zombies among them"))
+            }
+        };
+        if !inspection.stuck.is_empty() {
+            line.push_str(&format!(", {} uninterruptible", inspection.stuck.len()));
+        }
+        if inspection.limits.is_near() {
+            line.push_str(", and a limit is near");
+        }
+        self.line(paint, &line);
+        for unseen in &inspection.sample.unseen {
+            self.sentence("  ", &unseen.to_string());
+        }
+    }
+
+    fn tree(&mut self, inspection: &Inspection) {
+        self.text.push('\n');
+        self.line(Paint::Bold, "    PID  STATE                AGE  NAME");
+        for siblings in folded(inspection) {
+            for node in &siblings[..shown(siblings.len())] {
+                self.row(inspection, *node);
+            }
+            let hidden = siblings.len() - shown(siblings.len());
+            if let Some(node) = siblings.last().filter(|_| hidden > 0) {
+                let branch = self.branch(node.depth);
+                self.line(
+                    Paint::Bad,
+                    &format!("{:>7}  {:<24}  {branch}and {hidden} more zombies", "...", ""),
+                );
+            }
+        }
+    }
+
+    fn row(&mut self, inspection: &Inspection, node: Node) {
+        let process = &inspection.sample.seen[node.place].process;
+        let paint = match process.state {
+            b'Z' if process.is_zombie() => Paint::Bad,
+            b'D' | b'T' | b't' => Paint::Warning,
+            _ => Paint::Plain,
+        };
+        let row = format!(
+            "{:>7}  {} {:<15} {:>6}  {}{}{}",
+            process.pid,
+            char::from(process.state),
+            state_word(process),
+            age(inspection.clock.age(process)),
+            self.branch(node.depth),
+            printable(&process.name),
+            notes(inspection, node),
+        );
+        self.line(paint, &row);
+    }
+
+    /// What leads from the left edge to the name. In a deep tree it would fill the line, and the whole page: from
+    /// some depth on it says how deep it is.
+    fn branch(&self, depth: usize) -> String {
+        let deepest = self.style.columns.map_or(40, |columns| columns / 6);
+        match depth {
+            0 => String::new(),
+            depth if depth <= deepest => format!("{}\\_ ", "  ".repeat(depth - 1)),
+            depth => format!("{}[{depth} deep] \\_ ", "  ".repeat(deepest.saturating_sub(6))),
+        }
+    }
+
+    fn zombies(&mut self, inspection: &Inspection) {
+        if inspection.graves.is_empty() {
+            return;
+        }
+        self.heading("zombies: dead, and still to be reaped by their parents");
+        for graves in &inspection.graves {
+            self.sentence("  ", &owner(graves));
+            self.sentence("    why:  ", &graves.fault().to_string());
+            self.sentence("    cure: ", &graves.cure().to_string());
+        }
+    }
+
+    fn stuck(&mut self, inspection: &Inspection) {
+        if inspection.stuck.is_empty() {
+            return;
+        }
+        self.heading("uninterruptible: waiting in the kernel, and no signal reaches them");
+        for Stuck { pid, name, waits_in, stack } in &inspection.stuck {
+            let place = waits_in.as_deref().unwrap_or("a place that only root may know");
+            self.sentence("  ", &format!("{pid} ({name}) waits in {place}"));
+            if !stack.is_empty() {
+                self.sentence("    called by: ", &stack.join(" < "));
+            }
+        }
+    }
+
+    fn limits(&mut self, inspection: &Inspection) {
+        let limits = &inspection.limits;
+        self.heading("limits: tasks in use, threads included");
+        if let Some(cgroup) = &limits.cgroup {
+            let refused = match cgroup.refused {
+                None | Some(0) => String::new(),
+                Some(count) => format!(", forks refused so far: {count}"),
+            };
+            let directory = printable(cgroup.directory.as_os_str().as_encoded_bytes());
+            self.limit("cgroup pids.max", cgroup.usage, &format!("{refused}  {directory}"));
+        }
+        for user in limits.users.iter().filter(|user| user.usage.limit.is_some()) {
+            self.limit(&format!("ulimit -u of user {}", user.id), user.usage, "");
+        }
+        if let Some(pid_max) = limits.pid_max {
+            self.limit("kernel.pid_max", pid_max, "");
+        }
+    }
+
+    fn limit(&mut self, name: &str, usage: Usage, note: &str) {
+        let (paint, near) = if usage.is_near() { (Paint::Warning, ", near") } else { (Paint::Plain, "") };
+        let limit = usage.limit.map_or("no limit".to_owned(), |limit| limit.to_string());
+        self.line(paint, &format!("  {name:<24} {} of {limit}{near}{note}", usage.used));
+    }
+}
+
+/// The tree in pieces: zombies of one parent are one piece, everybody else is one alone.
+fn folded(inspection: &Inspection) -> impl Iterator<Item = &[Node]> {
+    let process = |node: &Node| &inspection.sample.seen[node.place].process;
+    inspection.order.chunk_by(move |one, other| {
+        let (one, other) = (process(one), process(other));
+        one.is_zombie() && other.is_zombie() && one.parent == other.parent
+    })
+}
+
+/// How many of so many zombies are shown one by one: there may be thousands.
+fn shown(count: usize) -> usize {
+    const MOST: usize = 8;
+    if count <= MOST + 1 { count } else { MOST }
+}
+
+fn owner(graves: &Graves) -> String {
+    let name = |zombie: &Zombie| format!("{} ({})", zombie.pid, zombie.name);
+    let shown = shown(graves.zombies.len());
+    let mut names: Vec<String> = graves.zombies[..shown].iter().map(name).collect();
+    if graves.zombies.len() > shown {
+        names.push(format!("and {} more", graves.zombies.len() - shown));
+    }
+    let count = counted(graves.zombies.len(), "zombie", "zombies");
+    let parent = match &graves.parent {
+        Some(parent) => format!("{} ({})", parent.pid, parent.name),
+        None => "somebody outside".to_owned(),
+    };
+    format!("{parent} has {count}: {}", names.join(", "))
+}
+
+fn notes(inspection: &Inspection, node: Node) -> String {
+    let process = &inspection.sample.seen[node.place].process;
+    let mut notes = Vec::new();
+    if inspection.adoptions[node.place].is_some() {
+        notes.push(format!("adopted by {}", process.parent));
+    }
+    if process.threads > 1 {
+        notes.push(format!("{} threads", process.threads));
+    }
+    if process.pid == inspection.myself {
+        notes.push("this command".to_owned());
+    }
+    if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// The two largest units: `59s`, `3m05s`, `2h03m`, `4d07h`.
+fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, ..) => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+/// As much of the start as fits into so many columns.
+fn fitting(line: &str, columns: usize) -> &str {
+    let mut used = 0;
+    for (index, c) in line.char_indices() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            return &line[..index];
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_two_units() {
+        let shown =
+            [(0, "0s"), (59, "59s"), (185, "3m05s"), (7380, "2h03m"), (4 * 86400 + 7 * 3600, "4d07h")];
+        for (seconds, text) in shown {
+            assert_eq!(age(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn lines_are_cut_by_columns_and_not_by_letters() {
+        assert_eq!(fitting("abcdef", 3), "abc");
+        assert_eq!(fitting("abc", 3), "abc");
+        assert_eq!(fitting("\u{4e2d}\u{6587}", 3), "\u{4e2d}");
+        assert_eq!(fitting("e\u{301}e\u{301}", 1), "e\u{301}");
+    }
+
+    #[test]
+    fn sentences_go_on_in_the_next_line() {
+        let mut page = Page { text: String::new(), style: Style { colours: false, columns: Some(12) } };
+        page.sentence("why: ", "one two three");
+        assert_eq!(page.text, "why: one two\n     three\n");
+        assert!(page.text.lines().all(|line| line.width() <= 12));
+    }
+
+    #[test]
+    fn a_deep_branch_says_how_deep_it_is() {
+        let page = Page { text: String::new(), style: Style { colours: false, columns: None } };
+        assert_eq!(page.branch(0), "");
+        assert_eq!(page.branch(3), "    \\_ ");
+        assert!(page.branch(20_000).len() < 100);
+        assert!(page.branch(20_000).contains("[20000 deep]"));
+    }
+
+    #[test]
+    fn colours_are_put_around_the_line() {
+        let mut page = Page { text: String::new(), style: Style { colours: true, columns: Some(20) } };
+        page.line(Paint::Bad, "zombie");
+        page.line(Paint::Plain, "plain");
+        assert_eq!(page.text, "\x1b[1;31mzombie\x1b[0m\nplain\n");
+    }
+}

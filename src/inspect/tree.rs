@@ -1,0 +1,180 @@
+//! Who descends from whom, and who was adopted.
+
+use std::path::Path;
+
+use nix::unistd::Pid;
+
+use super::order::places_by;
+use super::sample::{Sample, Seen};
+use crate::process_tree::Process;
+
+/// A process's place in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The place in the sample.
+    pub place: usize,
+    /// How many ancestors it has that were seen.
+    pub depth: usize,
+}
+
+/// All processes, each after its parent; those whose parent was not seen stand at depth 0. Siblings stand in
+/// the order of their start.
+pub fn order(sample: &Sample) -> Vec<Node> {
+    let parents: Vec<Option<usize>> =
+        sample.seen.iter().map(|seen| sample.place(seen.process.parent)).collect();
+    // With this order the children of one parent stand side by side, and those without one first.
+    let of_parent = |place: usize| parents[place].map_or(0, |parent| parent as u64 + 1);
+    let key = |place: usize| [of_parent(place), sample.seen[place].process.started];
+    let places = places_by(sample.seen.len(), key);
+    let children = |parent: Option<usize>| {
+        let first = places.partition_point(|place| parents[*place] < parent);
+        let last = places.partition_point(|place| parents[*place] <= parent);
+        &places[first..last]
+    };
+    let mut order = Vec::with_capacity(places.len());
+    let mut is_placed = vec![false; places.len()];
+    let mut roots = children(None).to_vec();
+    // What was not seen in one moment may go round in a circle: then there is no root to it, and anyone will do.
+    roots.extend(&places);
+    for root in roots {
+        let mut ahead = vec![Node { place: root, depth: 0 }];
+        while let Some(node) = ahead.pop() {
+            if std::mem::replace(&mut is_placed[node.place], true) {
+                continue;
+            }
+            order.push(node);
+            let depth = node.depth + 1;
+            ahead.extend(children(Some(node.place)).iter().rev().map(|place| Node { place: *place, depth }));
+        }
+    }
+    order
+}
+
+/// How it is known that a process's parent did not make it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// It belongs to a session that its parent was never in.
+    Session,
+    /// Its parent is sexton, which makes one process only, the program, and that is another.
+    NotTheProgram,
+}
+
+/// Knows what tells an adopted process from one that its parent made.
+pub struct Adoptions<'a> {
+    sample: &'a Sample,
+    /// The program of the sexton that is PID 1, where that is who it is.
+    program: Option<Pid>,
+}
+
+const INIT: Pid = Pid::from_raw(1);
+
+impl<'a> Adoptions<'a> {
+    /// Looks who PID 1 is.
+    pub fn new(sample: &'a Sample) -> Adoptions<'a> {
+        let children = || sample.seen.iter().filter(|seen| seen.process.parent == INIT);
+        // The program is the first child that sexton has, and sexton ends when it does.
+        let first = || children().map(|seen| &seen.process).min_by_key(|child| (child.started, child.pid));
+        let program = if is_sexton(INIT) { first().map(|child| child.pid) } else { None };
+        Adoptions { sample, program }
+    }
+
+    /// Whether the process was adopted by its parent, as far as that is certain. No answer is no denial: an
+    /// orphan in its adopter's session shows nothing.
+    pub fn of(&self, process: &Process) -> Option<Adoption> {
+        let parent = &self.sample.find(process.parent)?.process;
+        let leader = self.sample.find(process.session).map(|seen: &Seen| &seen.process);
+        if is_of_a_foreign_session(process, parent, leader) {
+            return Some(Adoption::Session);
+        }
+        let program = self.program.filter(|_| process.parent == INIT)?;
+        (program != process.pid).then_some(Adoption::NotTheProgram)
+    }
+}
+
+/// Whether a process is in a session that its parent was never in; then another must have made it there.
+///
+/// A process is born into its maker's session and leaves it only to lead one of its own (setsid(2)). So one
+/// that leads none is where it was born, and so is a parent that leads none. A parent that does lead one may
+/// have been elsewhere before; but not in a session that began after itself, and all began after PID 1.
+fn is_of_a_foreign_session(process: &Process, parent: &Process, leader: Option<&Process>) -> bool {
+    let leads = |process: &Process| process.session == process.pid;
+    // Session 0: led from an outer PID namespace.
+    let is_elsewhere = process.session != parent.session && process.session.as_raw() != 0;
+    let began_after_the_parent = leader.is_some_and(|leader| leader.started > parent.started);
+    !leads(process) && is_elsewhere && (!leads(parent) || parent.pid == INIT || began_after_the_parent)
+}
+
+/// Whether the process runs the same file as this one.
+pub fn is_sexton(pid: Pid) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = |link: String| std::fs::metadata(Path::new(&link)).ok().map(|file| (file.dev(), file.ino()));
+    let own = file("/proc/self/exe".to_owned());
+    own.is_some() && own == file(format!("/proc/{pid}/exe"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, session: i32, started: u64) -> Process {
+        let [pid, parent, session] = [pid, parent, session].map(Pid::from_raw);
+        Process { pid, parent, group: session, session, name: Vec::new(), state: b'S', threads: 1, started }
+    }
+
+    fn sample(processes: impl IntoIterator<Item = Process>) -> Sample {
+        let seen = |process| Seen { process, owner: 0, lasting: false };
+        Sample { seen: processes.into_iter().map(seen).collect(), unseen: Vec::new() }
+    }
+
+    fn drawn(sample: &Sample) -> Vec<(i32, usize)> {
+        let pid = |node: Node| (sample.seen[node.place].process.pid.as_raw(), node.depth);
+        order(sample).into_iter().map(pid).collect()
+    }
+
+    #[test]
+    fn each_stands_after_its_parent_and_siblings_by_their_start() {
+        let sample = sample([
+            process(1, 0, 1, 0),
+            process(2, 9, 1, 30),
+            process(8, 1, 1, 20),
+            process(9, 1, 1, 10),
+            process(11, 0, 11, 5),
+        ]);
+        assert_eq!(drawn(&sample), [(1, 0), (9, 1), (2, 2), (8, 1), (11, 0)]);
+    }
+
+    #[test]
+    fn nobody_is_left_out_of_a_circle() {
+        let sample = sample([process(5, 6, 1, 0), process(6, 5, 1, 1), process(7, 7, 1, 2)]);
+        let mut pids: Vec<i32> = drawn(&sample).into_iter().map(|(pid, _)| pid).collect();
+        pids.sort_unstable();
+        assert_eq!(pids, [5, 6, 7]);
+    }
+
+    #[test]
+    fn a_deep_tree_is_no_danger() {
+        let sample = sample((1..=100_000).map(|pid| process(pid, pid - 1, 1, 0)));
+        assert_eq!(drawn(&sample).last(), Some(&(100_000, 99_999)));
+    }
+
+    #[test]
+    fn adoption_is_told_where_it_is_certain() {
+        let is_adopted = |child: Process, parent: Process, leader: Option<Process>| {
+            is_of_a_foreign_session(&child, &parent, leader.as_ref())
+        };
+        let init = || process(1, 0, 1, 0);
+        // A daemon's double fork: its session's leader is gone.
+        assert!(is_adopted(process(9, 1, 8, 5), init(), None));
+        assert!(is_adopted(process(9, 5, 8, 5), process(5, 1, 1, 3), None));
+        // Born there, led elsewhere since, or both in one session.
+        assert!(!is_adopted(process(9, 1, 1, 5), init(), None));
+        assert!(!is_adopted(process(9, 1, 9, 5), init(), None));
+        // The parent may have made it before it became a leader...
+        assert!(!is_adopted(process(9, 5, 8, 5), process(5, 1, 5, 3), None));
+        assert!(!is_adopted(process(9, 5, 8, 5), process(5, 1, 5, 3), Some(process(8, 1, 8, 2))));
+        // ... but not in a session younger than itself.
+        assert!(is_adopted(process(9, 5, 8, 5), process(5, 1, 5, 3), Some(process(8, 1, 8, 4))));
+        // A session that is led from outside says nothing.
+        assert!(!is_adopted(process(9, 1, 0, 5), init(), None));
+    }
+}

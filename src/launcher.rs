@@ -1,0 +1,230 @@
+//! The library's front end: a builder, and `become_init`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{Config, Delivery, GroupWish, Leftovers, ReportTo, Reraise, Subreaper};
+use crate::error::Error;
+use crate::outcome::{End, Outcome};
+use crate::run;
+use crate::signal::{Rewrite, Signal, SignalSet};
+use crate::status::Remap;
+use crate::sys::signals;
+use crate::users::UserWish;
+
+/// Runs a program as sexton does: passes on every signal that this process receives, reaps every orphan, ends
+/// what the program leaves behind, and tells how it ended.
+///
+/// While [`run`](Launcher::run) is at work, this process is the program's keeper and nothing else: all of its
+/// signals are the program's, and every child that it has is reaped. It must have one thread. What goes wrong after the
+/// start is a warning of the crate `log`.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use sexton::{Ending, Launcher, Signal};
+///
+/// let outcome = Launcher::new("make").arg("test")
+///     .timeout(Duration::from_secs(600))
+///     .rewrite(Signal::TERM, Some(Signal::INT))
+///     .run()?;
+/// match outcome.ending {
+///     Ending::Exited(code) => println!("exited with {code}"),
+///     Ending::Signaled { signal, .. } => println!("ended by {signal}"),
+/// }
+/// # Ok::<(), sexton::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a launcher does nothing until `run` is called"]
+pub struct Launcher {
+    config: Config,
+}
+
+impl Launcher {
+    /// A program: a path, or a name to look for in PATH.
+    pub fn new(program: impl Into<OsString>) -> Launcher {
+        // A Rust program ignores SIGPIPE before its `main`, and that is not meant for others: as std's own Command
+        // does, the program is given the default action.
+        Launcher { config: Config { program: program.into(), embedded: true, ..Config::default() } }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Launcher {
+        change(&mut self.config);
+        self
+    }
+
+    /// Adds an argument.
+    pub fn arg(self, argument: impl Into<OsString>) -> Launcher {
+        self.with(|config| config.arguments.push(argument.into()))
+    }
+
+    /// Adds arguments.
+    pub fn args<A: Into<OsString>>(self, arguments: impl IntoIterator<Item = A>) -> Launcher {
+        self.with(|config| config.arguments.extend(arguments.into_iter().map(Into::into)))
+    }
+
+    /// To whom signals go; the program alone by default. [`Delivery::Group`] contradicts [`GroupWish::Foreground`].
+    pub fn deliver(self, to: Delivery) -> Launcher {
+        self.with(|config| config.delivery = to)
+    }
+
+    /// The program's process group; decided by the surroundings by default.
+    pub fn group(self, group: GroupWish) -> Launcher {
+        self.with(|config| config.group = group)
+    }
+
+    /// Sends `to` when `from` arrives; nothing where there is none. Of several for one signal the last counts, and
+    /// a result is not rewritten again. SIGKILL and SIGSTOP never arrive (signal(7)).
+    pub fn rewrite(self, from: Signal, to: Option<Signal>) -> Launcher {
+        self.with(|config| config.rewrites.insert(Rewrite { from, to }))
+    }
+
+    /// Whether orphans are adopted when this process is not PID 1; by default, if the kernel lets it
+    /// (PR_SET_CHILD_SUBREAPER(2const)).
+    pub fn subreaper(self, subreaper: Subreaper) -> Launcher {
+        self.with(|config| config.subreaper = subreaper)
+    }
+
+    /// Logs every orphan that is reaped, with its name, as a warning of the crate `log`.
+    pub fn warn_on_reap(self, warn: bool) -> Launcher {
+        self.with(|config| config.warn_on_reap = warn)
+    }
+
+    /// What becomes of processes that are left when the program has ended, and how long they have between SIGTERM
+    /// and SIGKILL; by default they are terminated, and have 5 seconds.
+    pub fn leftovers(self, leftovers: Leftovers, grace: Duration) -> Launcher {
+        self.with(|config| (config.leftovers, config.grace) = (leftovers, grace))
+    }
+
+    /// The signals that ask for an end; SIGTERM by default.
+    pub fn stop_signals(self, signals: impl IntoIterator<Item = Signal>) -> Launcher {
+        self.with(|config| config.stop_signals = signals.into_iter().collect::<SignalSet>())
+    }
+
+    /// Holds the first stop request back for so long; not at all by default. The second ends the delay.
+    pub fn stop_delay(self, delay: Duration) -> Launcher {
+        self.with(|config| config.stop_delay = delay)
+    }
+
+    /// Sends SIGKILL to the program and its tree so long after a stop request was passed on; never by default.
+    pub fn kill_after(self, time: Duration) -> Launcher {
+        self.with(|config| config.kill_after = Some(time))
+    }
+
+    /// Ends the program so long after [`run`](Launcher::run) was called; never by default. SIGKILL follows after the
+    /// time of [`kill_after`](Launcher::kill_after), or else after the grace. [`Outcome::timed_out`] tells, and the exit
+    /// code is 124, as that of timeout(1).
+    pub fn timeout(self, time: Duration) -> Launcher {
+        self.with(|config| config.timeout = Some(time))
+    }
+
+    /// What the program gets when its time is over; SIGTERM by default.
+    pub fn timeout_signal(self, signal: Signal) -> Launcher {
+        self.with(|config| config.timeout_signal = signal)
+    }
+
+    /// Where a report is written at the end: a line of JSON, which README describes. Where it is clear before the
+    /// start that it cannot be written, `run` fails; later that is a warning.
+    pub fn report(self, to: ReportTo) -> Launcher {
+        self.with(|config| config.report = Some(to))
+    }
+
+    /// Exchanges an exit code for another in [`Outcome::exit_code`]; 128 + N is the code of signal N. Of several for
+    /// one code the last counts, and a result is not exchanged again.
+    pub fn remap(self, code: u8, new: u8) -> Launcher {
+        self.with(|config| config.remaps.insert(Remap { code, new }))
+    }
+
+    /// Whether [`Outcome::end`] is the signal that ended the program, where one did.
+    pub fn reraise(self, reraise: Reraise) -> Launcher {
+        self.with(|config| config.reraise = reraise)
+    }
+
+    /// What this process receives when its own parent dies, until `run` comes back; by default what is set already
+    /// (PR_SET_PDEATHSIG(2const)).
+    pub fn parent_death_signal(self, signal: Signal) -> Launcher {
+        self.with(|config| config.parent_death_signal = Some(signal))
+    }
+
+    /// Runs the program as another user, with that user's HOME, USER and LOGNAME; this process needs the privilege
+    /// (CAP_SETUID, CAP_SETGID, capabilities(7)).
+    ///
+    /// ```no_run
+    /// let user = "app:staff".parse()?;
+    /// let outcome = sexton::Launcher::new("server").user(user).run()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn user(self, user: UserWish) -> Launcher {
+        self.with(|config| config.user = Some(user))
+    }
+
+    /// Lets no exec give the program more privileges (PR_SET_NO_NEW_PRIVS(2const)).
+    pub fn no_new_privs(self) -> Launcher {
+        self.with(|config| config.no_new_privs = true)
+    }
+
+    /// Runs the program in another directory, to which it goes as the user that it becomes.
+    pub fn directory(self, directory: impl Into<PathBuf>) -> Launcher {
+        self.with(|config| config.directory = Some(directory.into()))
+    }
+
+    /// Sets a variable for the program, in the place of an inherited one. Neither part may have a NUL in it.
+    pub fn env(self, key: impl Into<OsString>, value: impl Into<OsString>) -> Launcher {
+        self.with(|config| {
+            let mut entry = key.into();
+            entry.push("=");
+            entry.push(value.into());
+            config.set_variables.push(entry);
+        })
+    }
+
+    /// Takes a variable out of the program's environment.
+    pub fn env_remove(self, key: impl Into<OsString>) -> Launcher {
+        self.with(|config| config.unset_variables.push(key.into()))
+    }
+
+    /// Expands `${VAR}` and `${VAR:-default}` in the arguments, from the program's environment. As in a shell the default
+    /// is for a variable that is not set or empty; `$${` stands for a plain `${`.
+    pub fn expand_variables(self) -> Launcher {
+        self.with(|config| config.expand_variables = true)
+    }
+
+    /// Runs the program, and comes back when it and what it left behind have ended.
+    ///
+    /// # Errors
+    /// When the program was not started. This process is then as it was before, but for a terminal that it gave up
+    /// ([`GroupWish::Session`]). [`Error::exit_code`] is what sexton would exit with.
+    pub fn run(self) -> Result<Outcome, Error> {
+        run::run(self.config)
+    }
+}
+
+/// Makes a program that may be PID 1 of a container an ordinary process.
+///
+/// When this process is PID 1 it forks: the parent stays behind as the init, passes on signals and reaps orphans,
+/// and ends as the child does. The child returns from this call and goes on, with default signal actions and without
+/// orphans. When this process is not PID 1, nothing happens.
+///
+/// Call it first in `main`, before any thread is started and any descriptor is opened that the parent should not
+/// hold as well.
+///
+/// ```no_run
+/// fn main() -> Result<(), sexton::Error> {
+///     sexton::become_init()?;
+///     // From here on this is not PID 1.
+///     Ok(())
+/// }
+/// ```
+///
+/// # Errors
+/// When this process has several threads, or cannot fork.
+pub fn become_init() -> Result<(), Error> {
+    if nix::unistd::getpid().as_raw() != 1 {
+        return Ok(());
+    }
+    let Some(outcome) = run::become_init()? else { return Ok(()) };
+    if let End::Reraise(signal) = outcome.end {
+        signals::die_of(signal);
+    }
+    std::process::exit(outcome.exit_code().into())
+}

@@ -1,0 +1,189 @@
+//! Prepares everything and starts the program.
+
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::errno::Errno;
+use nix::unistd::{Pid, getpgrp};
+
+use crate::error::Error;
+use crate::exec_failure::{self, Attempt, Credentials};
+use crate::plan::{Group, Plan, c_string};
+use crate::signal::Signal;
+use crate::sys::exec::{self, Failure, Image, Step};
+use crate::sys::process;
+
+/// Where execvp(3) of glibc looks when there is no PATH.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// Starts the program as the plan says. All signals must be blocked, and SIGCHLD at its default.
+pub fn spawn(plan: &Plan) -> Result<Pid, Error> {
+    let image = prepare(plan)?;
+    let failure = match start(&image) {
+        Ok(program) => return Ok(program),
+        Err(failure) => failure,
+    };
+    match for_the_shell(plan, &image, failure) {
+        Some(image) => start(&image).map_err(|failure| explain(plan, &image, failure)),
+        None => Err(explain(plan, &image, failure)),
+    }
+}
+
+fn start(image: &Image) -> Result<Pid, Failure> {
+    exec::start(image).map_err(|(child, failure)| {
+        if let Some(child) = child {
+            process::reap(child);
+        }
+        for step in &image.steps {
+            if let Step::TakeTerminal(terminal) = step {
+                // It may have had it. The shell's own attempt may still come, and takes it again.
+                let _ = terminal.set_foreground_group(getpgrp());
+            }
+        }
+        failure
+    })
+}
+
+/// Has the shell run a file that is text without `#!`, as execvp(3) does.
+fn for_the_shell(plan: &Plan, image: &Image, failure: Failure) -> Option<Image> {
+    let Failure::Exec(index, Errno::ENOEXEC) = failure else { return None };
+    let file = image.candidates.get(index)?;
+    if !exec_failure::is_for_the_shell(&as_seen_from_here(plan, file)) {
+        return None;
+    }
+    // A name that begins with a hyphen would be an option.
+    let script = if file.as_bytes().starts_with(b"-") { prefixed(b"./", file)? } else { file.clone() };
+    let shell = CString::new(exec_failure::SHELL).ok()?;
+    let arguments = [shell.clone(), script].into_iter().chain(image.arguments.iter().skip(1).cloned());
+    Some(Image { candidates: vec![shell], arguments: arguments.collect(), ..image.clone() })
+}
+
+fn prefixed(prefix: &[u8], file: &CStr) -> Option<CString> {
+    CString::new([prefix, file.to_bytes()].concat()).ok()
+}
+
+fn prepare(plan: &Plan) -> Result<Image, Error> {
+    if plan.program.is_empty() {
+        return Err(Error::NoProgram);
+    }
+    let program = c_string(&plan.program)?;
+    let arguments = plan.arguments.iter().map(|argument| c_string(argument));
+    let arguments = [Ok(program.clone())].into_iter().chain(arguments).collect::<Result<_, Error>>()?;
+    Ok(Image {
+        candidates: candidates(program, plan.environment.get(b"PATH").unwrap_or(DEFAULT_PATH)),
+        arguments,
+        environment: plan.environment.clone(),
+        listen_pid: plan.listen_pid,
+        steps: steps(plan)?,
+        mask: plan.mask,
+    })
+}
+
+/// The files that the name may mean: itself where it has a slash, else one in each directory of PATH, of
+/// which an empty one is the working directory (execvp(3)).
+fn candidates(program: CString, path: &[u8]) -> Vec<CString> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![program];
+    }
+    let in_directory = |directory: &[u8]| {
+        let directory = if directory.is_empty() { b"." } else { directory };
+        // Neither part has a NUL in it: both were C strings.
+        CString::new([directory, b"/", program.as_bytes()].concat()).ok()
+    };
+    path.split(|byte| *byte == b':').filter_map(in_directory).collect()
+}
+
+/// What a child does to become one that the plan can make a program of.
+pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    if plan.embedded {
+        // std has SIGPIPE ignored in every Rust program, which is not meant for others.
+        steps.extend([Step::DropHandlers, Step::Default(Signal::PIPE)]);
+    }
+    if let Group::Own { terminal } = plan.group {
+        steps.push(Step::LeadGroup);
+        steps.extend(terminal.map(Step::TakeTerminal));
+    }
+    if let Group::Session { .. } = plan.group {
+        steps.push(Step::LeadSession);
+    }
+    if plan.ignore_child_signal {
+        steps.push(Step::Ignore(Signal::CHLD));
+    }
+    if let Some(identity) = plan.identity.as_ref().filter(|identity| !identity.is_own) {
+        steps.push(Step::SetGroups(identity.groups.clone()));
+        steps.push(Step::SetGroup(identity.group));
+        // Last of the three: it takes away the privilege to do the others.
+        steps.push(Step::SetUser(identity.user));
+    }
+    // As the user: where that may not go, the program could not either.
+    if let Some(directory) = &plan.directory {
+        steps.push(Step::ChangeDirectory(c_string(directory.as_os_str())?));
+    }
+    if plan.no_new_privs {
+        steps.push(Step::NoNewPrivs);
+    }
+    Ok(steps)
+}
+
+fn explain(plan: &Plan, image: &Image, failure: Failure) -> Error {
+    match failure {
+        Failure::Clone(errno) => Error::Step("start a process".to_owned(), errno),
+        Failure::Step(index, errno) => Error::Step(describe(&image.steps[index]), errno),
+        Failure::Exec(candidate, errno) => {
+            let candidates = image.candidates.iter().map(|file| as_seen_from_here(plan, file)).collect();
+            let image = &Image { candidates, ..image.clone() };
+            let attempt = Attempt {
+                program: &plan.program,
+                path: plan.environment.get(b"PATH"),
+                default_path: DEFAULT_PATH,
+                image,
+                candidate,
+                errno,
+                who: plan.identity.as_ref().map_or_else(Credentials::own, Credentials::of),
+            };
+            Error::Exec(Box::new(attempt.explain()))
+        }
+    }
+}
+
+/// The child looks at relative paths from the directory that it has gone to.
+fn as_seen_from_here(plan: &Plan, file: &CString) -> CString {
+    let directory = plan.directory.as_ref().filter(|_| !file.as_bytes().starts_with(b"/"));
+    let joined =
+        directory.map(|directory| [directory.as_os_str().as_bytes(), b"/", file.as_bytes()].concat());
+    joined.and_then(|joined| CString::new(joined).ok()).unwrap_or_else(|| file.clone())
+}
+
+fn describe(step: &Step) -> String {
+    match step {
+        Step::LeadGroup => "give the program a process group of its own".to_owned(),
+        Step::LeadSession => "give the program a session of its own".to_owned(),
+        Step::TakeTerminal(_) => "hand the terminal to the program".to_owned(),
+        Step::Ignore(signal) => format!("ignore {signal}"),
+        Step::Default(signal) => format!("set the default action for {signal}"),
+        Step::DropHandlers => "drop signal handlers".to_owned(),
+        Step::SetGroups(_) => "set the program's supplementary groups".to_owned(),
+        Step::SetGroup(group) => format!("run the program as group {group}"),
+        Step::SetUser(user) => format!("run the program as user {user}"),
+        Step::NoNewPrivs => "forbid new privileges".to_owned(),
+        Step::ChangeDirectory(directory) => format!("go to {directory:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_where_execvp_looks() {
+        let found = |program: &str, path: &[u8]| -> Vec<String> {
+            let program = CString::new(program).unwrap();
+            candidates(program, path).into_iter().map(|file| file.into_string().unwrap()).collect()
+        };
+        assert_eq!(found("./a", b"/bin"), ["./a"]);
+        assert_eq!(found("a", b"/bin:/usr/bin"), ["/bin/a", "/usr/bin/a"]);
+        assert_eq!(found("a", b":/x:"), ["./a", "/x/a", "./a"]);
+        assert_eq!(found("a", b""), ["./a"]);
+    }
+}

@@ -1,0 +1,22 @@
+//! System calls that nix does not have as they are needed here. The one place with `unsafe`.
+//!
+//! Two things make libc's own calls unfit. Its signal sets leave out the signals that it keeps for itself
+//! (32 and 33 in glibc, up to 34 in musl), so masks, waiting and queueing go to the kernel with sets of 64
+//! bits. And a child that shares this process's memory until it calls execve(2) may only make system calls.
+
+#![allow(unsafe_code, reason = "this is where it is fenced in")]
+
+pub mod descriptors;
+pub mod entry;
+pub mod exec;
+pub mod process;
+pub mod signals;
+pub mod terminal;
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// The result of a raw system call, which is -1 when it failed and `errno` is set.
+fn checked(result: libc::c_long) -> Result<libc::c_long, Errno> {
+    if result == -1 { Err(Errno::last()) } else { Ok(result) }
+}

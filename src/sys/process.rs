@@ -1,0 +1,171 @@
+//! Children: waiting for them; this process's place above them.
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::Pid;
+
+use super::checked;
+use crate::signal::Signal;
+use crate::status::ChildStatus;
+
+/// What wait(2) found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// A child's state changed. One that ended is now reaped, and its PID may be given to a new process.
+    Child(Pid, ChildStatus),
+    /// There are children, and none has anything to tell.
+    Nothing,
+    /// There are no children.
+    NoChildren,
+}
+
+/// Takes the next child's change of state, without waiting.
+pub fn wait_for_child() -> Waited {
+    loop {
+        let mut status = 0;
+        // SAFETY: the pointer is to an int.
+        let pid =
+            unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED) };
+        match checked(pid.into()) {
+            Ok(0) => return Waited::Nothing,
+            Err(_) => return Waited::NoChildren,
+            Ok(_) => {
+                if let Some(status) = ChildStatus::from_raw(status) {
+                    return Waited::Child(Pid::from_raw(pid), status);
+                }
+            }
+        }
+    }
+}
+
+/// Whether this process has children, dead or alive.
+pub fn has_children() -> bool {
+    // SAFETY: a null pointer is allowed where nobody wants to know which (waitid(2), NOTES).
+    let result = unsafe {
+        libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+    };
+    checked(result.into()).is_ok()
+}
+
+/// The next child that is dead and not reaped, which stays so.
+pub fn next_zombie() -> Option<Pid> {
+    // SAFETY: zero bytes are a siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is to a siginfo_t.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
+    checked(result.into()).ok()?;
+    // SAFETY: waitid(2) filled in a SIGCHLD's siginfo_t, or left the zeros when there was no child to tell of.
+    let pid = unsafe { info.si_pid() };
+    (pid > 0).then(|| Pid::from_raw(pid))
+}
+
+/// Whether a child that was stopped has been continued since; the news is left for `wait_for_child`.
+pub fn is_continued(child: Pid) -> bool {
+    // SAFETY: zero bytes are a siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is to a siginfo_t.
+    let result = unsafe { libc::waitid(libc::P_PID, child.as_raw().unsigned_abs(), &raw mut info, options) };
+    // SAFETY: as in `next_zombie`.
+    checked(result.into()).is_ok() && unsafe { info.si_pid() } == child.as_raw()
+}
+
+/// Makes this process the parent of every orphan among its descendants, or no longer (PR_SET_CHILD_SUBREAPER(2const)).
+pub fn set_child_subreaper(on: bool) -> Result<(), Errno> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, libc::c_ulong::from(on))
+}
+
+/// Whether this process is a child subreaper.
+pub fn is_child_subreaper() -> bool {
+    ask(libc::PR_GET_CHILD_SUBREAPER) != 0
+}
+
+/// The signal that the kernel sends this process when its parent dies, if one is set.
+pub fn parent_death_signal() -> Option<Signal> {
+    Signal::from_raw(ask(libc::PR_GET_PDEATHSIG))
+}
+
+fn ask(option: libc::c_int) -> libc::c_int {
+    let mut answer: libc::c_int = 0;
+    // SAFETY: the options above take a pointer to an int.
+    unsafe { libc::prctl(option, &raw mut answer) };
+    answer
+}
+
+/// Whether this process has one thread only. To take one out of its group of threads is nothing for a process with one,
+/// and refused to any other (unshare(2), CLONE_THREAD); so it is asked for without /proc.
+pub fn has_one_thread() -> bool {
+    // SAFETY: it does nothing, or fails.
+    checked(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()).is_ok()
+}
+
+/// What fork(2) says to each of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forked {
+    /// To the parent.
+    Parent {
+        /// The child.
+        child: Pid,
+    },
+    /// To the child.
+    Child,
+}
+
+/// Makes a copy of this process, which must have one thread.
+pub fn fork() -> Result<Forked, Errno> {
+    // SAFETY: with one thread no lock is held by another that the child would wait for.
+    match checked(unsafe { libc::fork() }.into())? {
+        0 => Ok(Forked::Child),
+        child => Ok(Forked::Parent { child: Pid::from_raw(child as i32) }),
+    }
+}
+
+/// Has the kernel send this process the signal when its parent dies, or none (PR_SET_PDEATHSIG(2const)).
+pub fn set_parent_death_signal(signal: Option<Signal>) -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, signal.map_or(0, |signal| signal.number().into()))
+}
+
+/// Lets no exec give this process more privileges (PR_SET_NO_NEW_PRIVS(2const)).
+pub fn forbid_new_privileges() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+fn prctl(option: libc::c_int, value: libc::c_ulong) -> Result<(), Errno> {
+    let zero: libc::c_ulong = 0;
+    // SAFETY: the options above take one integer.
+    checked(unsafe { libc::prctl(option, value, zero, zero, zero) }.into()).map(drop)
+}
+
+/// Closes every descriptor from 3 on.
+pub fn close_descriptors_from_three() {
+    // SAFETY: nothing in this process uses a descriptor above 2.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    if checked(result).is_ok() {
+        return;
+    }
+    // Linux before 5.9.
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = open
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd >= 3)
+        .collect();
+    for descriptor in open {
+        // SAFETY: as above. The directory's own descriptor is in the list and closed already, which is only EBADF.
+        unsafe { libc::close(descriptor) };
+    }
+}
+
+/// Reaps a child that is known to be dying.
+pub fn reap(child: Pid) {
+    // SAFETY: a null pointer for the status is allowed.
+    unsafe { libc::waitpid(child.as_raw(), std::ptr::null_mut(), 0) };
+}
+
+/// Closes stdin and stdout.
+pub fn close_standard_input_and_output() {
+    for descriptor in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+        // SAFETY: nothing in this process reads or writes them.
+        unsafe { libc::close(descriptor) };
+    }
+}

@@ -1,0 +1,90 @@
+//! The controlling terminal.
+
+use std::ffi::CStr;
+#[cfg(feature = "cli")]
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::Pid;
+
+use super::checked;
+
+/// The controlling terminal, by whichever of sexton's descriptors leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// stdin, stdout or stderr.
+    Standard(i32),
+    /// None of those; it is to be had as `/dev/tty`.
+    DevTty,
+}
+
+/// How many columns the terminal has that the descriptor leads to (TIOCGWINSZ, ioctl_tty(2)); `None` where it
+/// is no terminal, or does not know.
+#[cfg(feature = "cli")]
+pub fn columns(descriptor: BorrowedFd<'_>) -> Option<u16> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointer is to a winsize.
+    let result = unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    checked(result.into()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
+}
+
+/// Makes the terminal on stdin this session's, unless another session has it (TIOCSCTTY, ioctl_tty(2)).
+/// Async-signal-safe.
+pub fn control_standard_input() -> Result<(), Errno> {
+    let steal: libc::c_int = 0;
+    // SAFETY: the request takes an integer.
+    checked(unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, steal) }.into()).map(drop)
+}
+
+const DEV_TTY: &CStr = c"/dev/tty";
+
+impl Terminal {
+    /// This process's controlling terminal, if it has one.
+    pub fn controlling() -> Option<Terminal> {
+        // TIOCGPGRP succeeds for no other terminal than the caller's own (ioctl_tty(2)).
+        let standard = (0..=2).map(Terminal::Standard);
+        standard.chain([Terminal::DevTty]).find(|terminal| terminal.foreground_group().is_ok())
+    }
+
+    /// The process group that is in the foreground, to which the keyboard's signals go.
+    pub fn foreground_group(self) -> Result<Pid, Errno> {
+        self.with_descriptor(|descriptor| {
+            // SAFETY: takes an integer.
+            let group = unsafe { libc::tcgetpgrp(descriptor) };
+            checked(group.into()).map(|_| Pid::from_raw(group))
+        })
+    }
+
+    /// Puts a process group in the foreground. SIGTTOU must be blocked. Async-signal-safe.
+    pub fn set_foreground_group(self, group: Pid) -> Result<(), Errno> {
+        self.with_descriptor(|descriptor| {
+            // SAFETY: takes integers.
+            checked(unsafe { libc::tcsetpgrp(descriptor, group.as_raw()) }.into()).map(drop)
+        })
+    }
+
+    /// Gives the controlling terminal up. Where this process leads the session, the whole session loses it, and the
+    /// foreground group gets SIGHUP and SIGCONT from this process (TIOCNOTTY, ioctl_tty(2)).
+    pub fn give_up(self) -> Result<(), Errno> {
+        self.with_descriptor(|descriptor| {
+            // SAFETY: the request takes no argument.
+            checked(unsafe { libc::ioctl(descriptor, libc::TIOCNOTTY) }.into()).map(drop)
+        })
+    }
+
+    fn with_descriptor<T>(self, act: impl FnOnce(i32) -> Result<T, Errno>) -> Result<T, Errno> {
+        let Terminal::Standard(descriptor) = self else {
+            // SAFETY: the path is a C string.
+            let opened =
+                unsafe { libc::open(DEV_TTY.as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
+            checked(opened.into())?;
+            let result = act(opened);
+            // SAFETY: it was opened above, and nothing else uses it.
+            unsafe { libc::close(opened) };
+            return result;
+        };
+        act(descriptor)
+    }
+}

@@ -1,0 +1,249 @@
+//! Users and groups, from /etc/passwd and /etc/group.
+//!
+//! Not through getpwnam(3): a static binary cannot load the modules of NSS that it would ask.
+
+use std::fmt;
+use std::fs;
+use std::str::FromStr;
+
+use nix::unistd::{Gid, Uid, getegid, geteuid};
+
+/// The user that is asked for: `USER[:GROUP]`, each a name or a number. It is read from a word, and looked up in
+/// /etc/passwd and /etc/group when the program is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserWish {
+    user: String,
+    group: Option<String>,
+}
+
+impl FromStr for UserWish {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<UserWish, String> {
+        let (user, group) = match word.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (word, None),
+        };
+        if user.is_empty() || group.is_some_and(|group| group.is_empty() || group.contains(':')) {
+            return Err(format!(
+                "{word:?} is not USER[:GROUP]; write names or numbers: app, app:staff, 1000:1000"
+            ));
+        }
+        Ok(UserWish { user: user.to_owned(), group: group.map(str::to_owned) })
+    }
+}
+
+impl fmt::Display for UserWish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.user)?;
+        self.group.iter().try_for_each(|group| write!(f, ":{group}"))
+    }
+}
+
+/// Who the program is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: Uid,
+    /// The group.
+    pub group: Gid,
+    /// The supplementary groups: those of /etc/group that list the user; none where a group was asked for.
+    pub groups: Vec<Gid>,
+    /// Whether that is who sexton is already, without the privilege to be another. Then nothing is changed.
+    pub is_own: bool,
+    /// The user's name; the number where there is no name.
+    pub name: String,
+    /// The user's home; `/` where none is known.
+    pub home: String,
+}
+
+/// Why there is no such user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserError {
+    /// A name that is not in the file; why the file could not be read, if it could not.
+    Unknown {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Where it was looked for.
+        file: &'static str,
+        /// Why that could not be read.
+        unreadable: Option<String>,
+    },
+    /// A number that is not in /etc/passwd, and no group to go with it.
+    GroupIsMissing(u32),
+}
+
+impl fmt::Display for UserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UserError::Unknown { what, name, file, unreadable: None } => {
+                write!(f, "there is no {what} {name:?} in {file}; a number needs no entry there")
+            }
+            UserError::Unknown { what, name, file, unreadable: Some(why) } => {
+                write!(f, "cannot look up the {what} {name:?}: {file}: {why}; a number needs no entry there")
+            }
+            UserError::GroupIsMissing(user) => {
+                write!(f, "user {user} is not in /etc/passwd, so its group is not known; write {user}:GROUP")
+            }
+        }
+    }
+}
+
+impl std::error::Error for UserError {}
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+
+/// The two files, as far as they can be read, and who sexton is.
+#[derive(Clone, Debug)]
+pub struct Users {
+    passwd: Result<String, String>,
+    group: Result<String, String>,
+    own: (Uid, Gid),
+}
+
+impl Users {
+    /// Reads them.
+    pub fn read() -> Users {
+        let read = |file| {
+            fs::read(file)
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .map_err(|error| error.to_string())
+        };
+        Users { passwd: read(PASSWD), group: read(GROUP), own: (geteuid(), getegid()) }
+    }
+
+    /// Finds out who is meant.
+    pub fn look_up(&self, wish: &UserWish) -> Result<Identity, UserError> {
+        let number = wish.user.parse::<u32>().ok();
+        // A name may be made of digits, and then it is the name that counts, as chown(1) has it.
+        let entry = self.passwd_entry(&wish.user);
+        let (user, entry) = match (entry, number) {
+            (Some(entry), _) => (entry.user, Some(entry)),
+            (None, Some(number)) => (number, self.passwd_entry_of(number)),
+            (None, None) => return Err(unknown("user", &wish.user, PASSWD, &self.passwd)),
+        };
+        let user = Uid::from_raw(user);
+        let (group, groups) = match (&wish.group, &entry) {
+            (Some(group), _) => (self.group(group)?, Vec::new()),
+            (None, Some(entry)) => (entry.group, self.groups_of(&entry.name)),
+            (None, None) => return Err(UserError::GroupIsMissing(user.as_raw())),
+        };
+        let (name, home) = match entry {
+            Some(entry) => (entry.name, entry.home),
+            None => (user.to_string(), String::new()),
+        };
+        let home = if home.is_empty() { "/".to_owned() } else { home };
+        let groups = groups.into_iter().map(Gid::from_raw).collect();
+        let group = Gid::from_raw(group);
+        let is_own = !user.is_root() && (user, group) == self.own;
+        Ok(Identity { user, group, groups, is_own, name, home })
+    }
+
+    fn passwd_entries(&self) -> impl Iterator<Item = PasswdEntry> {
+        self.passwd.iter().flat_map(|file| file.lines()).filter_map(PasswdEntry::parse)
+    }
+
+    fn passwd_entry(&self, name: &str) -> Option<PasswdEntry> {
+        self.passwd_entries().find(|entry| entry.name == name)
+    }
+
+    fn passwd_entry_of(&self, user: u32) -> Option<PasswdEntry> {
+        self.passwd_entries().find(|entry| entry.user == user)
+    }
+
+    /// Name, number and members of each group.
+    fn group_entries(&self) -> impl Iterator<Item = (&str, u32, &str)> {
+        self.group.iter().flat_map(|file| file.lines()).filter_map(|line| {
+            let mut fields = line.split(':');
+            let (name, _password) = (fields.next()?, fields.next()?);
+            Some((name, fields.next()?.parse().ok()?, fields.next().unwrap_or("")))
+        })
+    }
+
+    fn group(&self, wish: &str) -> Result<u32, UserError> {
+        let found = self.group_entries().find(|(name, ..)| *name == wish).map(|(_, group, _)| group);
+        found.or_else(|| wish.parse().ok()).ok_or_else(|| unknown("group", wish, GROUP, &self.group))
+    }
+
+    fn groups_of(&self, user: &str) -> Vec<u32> {
+        let lists_user = |members: &str| members.split(',').any(|member| member.trim() == user);
+        self.group_entries().filter(|(.., members)| lists_user(members)).map(|(_, group, _)| group).collect()
+    }
+}
+
+fn unknown(what: &'static str, name: &str, file: &'static str, read: &Result<String, String>) -> UserError {
+    UserError::Unknown { what, name: name.to_owned(), file, unreadable: read.as_ref().err().cloned() }
+}
+
+/// A line of passwd(5).
+struct PasswdEntry {
+    name: String,
+    user: u32,
+    group: u32,
+    home: String,
+}
+
+impl PasswdEntry {
+    fn parse(line: &str) -> Option<PasswdEntry> {
+        let mut fields = line.split(':');
+        let (name, _password) = (fields.next()?, fields.next()?);
+        let (user, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (_comment, home) = (fields.next(), fields.next().unwrap_or(""));
+        Some(PasswdEntry { name: name.to_owned(), user, group, home: home.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look_up(wish: &str) -> Result<Identity, UserError> {
+        let files = Users {
+            own: (Uid::from_raw(0), Gid::from_raw(0)),
+            passwd: Ok(
+                "root:x:0:0:root:/root:/bin/sh\n# no entry\napp:x:1000:100::/home/app:\n1000:x:7:7::\n"
+                    .to_owned(),
+            ),
+            group: Ok("root:x:0:\nstaff:x:50:app,other\nusers:x:100:\nlog:x:60:other,app\n".to_owned()),
+        };
+        files.look_up(&wish.parse::<UserWish>().unwrap())
+    }
+
+    fn numbers(wish: &str) -> (u32, u32, Vec<u32>) {
+        let identity = look_up(wish).unwrap();
+        let groups = identity.groups.iter().map(|group| group.as_raw()).collect();
+        (identity.user.as_raw(), identity.group.as_raw(), groups)
+    }
+
+    #[test]
+    fn p1_names_and_numbers() {
+        assert_eq!(numbers("app"), (1000, 100, vec![50, 60]));
+        assert_eq!(numbers("app:staff"), (1000, 50, vec![]));
+        assert_eq!(numbers("app:0"), (1000, 0, vec![]));
+        assert_eq!(numbers("0"), (0, 0, vec![]));
+        assert_eq!(numbers("1000"), (7, 7, vec![]), "a name of digits is a name");
+        assert_eq!(numbers("4000:4001"), (4000, 4001, vec![]));
+    }
+
+    #[test]
+    fn p1_home_and_name() {
+        let identity = look_up("app").unwrap();
+        assert_eq!((identity.name.as_str(), identity.home.as_str()), ("app", "/home/app"));
+        let identity = look_up("4000:4000").unwrap();
+        assert_eq!((identity.name.as_str(), identity.home.as_str()), ("4000", "/"));
+    }
+
+    #[test]
+    fn p1_who_is_not_known() {
+        assert!(matches!(look_up("nobody"), Err(UserError::Unknown { what: "user", .. })));
+        assert!(matches!(look_up("app:nogroup"), Err(UserError::Unknown { what: "group", .. })));
+        assert_eq!(look_up("4000"), Err(UserError::GroupIsMissing(4000)));
+        for word in ["", ":", "app:", ":staff", "a:b:c"] {
+            assert!(word.parse::<UserWish>().is_err(), "{word}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Drop-in names: called by another init's name, sexton does what that does; but for what `drop_in_differences` lists.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::drop_in::Tool;
+use crate::support::pty::{CTRL_C, CTRL_Z};
+use crate::support::{
+    Ending, Init, Mode, Running, Shell, Suite, TemporaryDirectory, Terminal, Wrapper, poll, probe, process,
+    raw, try_poll,
+};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    let modes = Mode::REAPING;
+    suite.in_modes("drop_in::place_of_the_program_is_the_same", modes, same_place);
+    suite.in_modes("drop_in::signals_go_to_the_same", modes, same_delivery);
+    suite.in_modes("drop_in::rewrites_are_the_same", modes, same_rewrites);
+    suite.test("drop_in::leftovers_fare_the_same", same_leftovers);
+    suite.test("drop_in::orphans_come_to_the_same", same_adoption);
+    suite.in_modes("drop_in::dumb_init_stops_its_session_the_same", modes, same_stops);
+    suite.test("drop_in::dumb_init_gives_the_terminal_to_the_program", same_terminal);
+    suite.test("drop_in::dumb_init_is_a_job_as_any_other", same_job);
+}
+
+pub(crate) const TOOLS: &[(&str, &[&str])] = &[
+    ("tini", &["-s", "--"]),
+    ("tini", &["-sg", "--"]),
+    ("dumb-init", &["--"]),
+    ("dumb-init", &["-c", "--"]),
+    ("catatonit", &["--"]),
+    ("catatonit", &["-g", "--"]),
+];
+
+pub(crate) fn init(mode: Mode, path: &Path, options: &[&str]) -> Init {
+    Init::new(mode).instead([path.as_os_str()].into_iter().chain(options.iter().map(|word| word.as_ref())))
+}
+
+fn same_in_all(what: impl Fn(&Path, &'static [&'static str]) -> String) {
+    for (name, options) in TOOLS {
+        let tool = Tool::new(name);
+        let [original, here] = tool.run_both(|path| what(path, options));
+        assert_eq!(original, here, "{name} {options:?}");
+    }
+}
+
+fn same_place(mode: Mode) {
+    const PLACE: &str = "read -r pid name state parent group session terminal rest </proc/$$/stat
+        echo leads group: $((pid == group)), session: $((pid == session)), terminal: $terminal, in $PWD, umask $(umask)
+        env | grep -v '^_=' | sort | cksum";
+    same_in_all(|path, options| init(mode, path, options).shell(PLACE).run().stdout.clone());
+}
+
+/// Whether the program and a child of its get a signal.
+fn same_delivery(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    same_in_all(|path, options| {
+        let [up, child, program] = ["up", "child", "program"].map(|name| directory.join(name));
+        for file in [&up, &child, &program] {
+            _ = fs::remove_file(file);
+        }
+        let script = format!(
+            "(trap 'echo >{child}; exit' USR1; echo >{up}; while :; do sleep 0.02; done) &
+            trap 'echo >{program}' USR1; while ! [ -e {up} ]; do sleep 0.02; done; echo ready 1
+            while ! [ -e {program} ]; do sleep 0.02; done; sleep 0.3; kill $!; exit 0",
+            child = child.display(),
+            up = up.display(),
+            program = program.display()
+        );
+        let mut running = init(mode, path, options).shell(&script).spawn();
+        running.ready();
+        running.signal(10);
+        assert_eq!(running.wait(), Ending::Exited(0));
+        format!("program {}, child {}", program.exists(), child.exists())
+    });
+}
+
+/// The signals that print_signals gets when these are sent, one after the other.
+fn received(mut running: Running, sent: &[i32], last: i32) -> Vec<i32> {
+    running.ready();
+    let mut received = Vec::new();
+    for signal in sent {
+        running.signal(*signal);
+        // The next is sent when this one has arrived or is known not to: two that pend have no order.
+        if let Some(signal) = running.received_within(Duration::from_millis(500)) {
+            received.push(signal.number);
+        }
+    }
+    running.signal(last);
+    let end = running.received().number;
+    assert_eq!(end, last);
+    received
+}
+
+fn same_rewrites(mode: Mode) {
+    let tool = Tool::new("dumb-init");
+    for (options, sent) in [
+        (&["-r15:10"][..], &[15, 10, 1][..]),
+        (&["-r", "15:0"], &[15, 1]),
+        (&["-r", "15:10", "-r", "10:15"], &[15, 10]),
+        (&["-c", "-r", "1:28", "-r1:23"], &[1]),
+        (&["-r", "20:10", "-r", "21:0"], &[20, 21]),
+        (&["-c"], &[28]),
+    ] {
+        // As any but PID 1 the original stops itself, see the table of differences.
+        if !mode.is_pid1() && sent.contains(&20) {
+            continue;
+        }
+        let seen = |path: &Path| {
+            let options: Vec<&str> = options.iter().copied().chain(["--"]).collect();
+            let running = init(mode, path, &options).program(probe("print_signals")).args(["--keep"]).spawn();
+            received(running, sent, 12)
+        };
+        let [original, here] = tool.run_both(seen);
+        assert_eq!(original, here, "{options:?} {sent:?}");
+    }
+}
+
+/// What becomes of a child in the program's group, and of one in a session of its own, when the program has ended. (As
+/// PID 1 the kernel ends all.)
+fn same_leftovers() {
+    let directory = TemporaryDirectory::new();
+    same_in_all(|path, options| {
+        let names = ["near", "far"];
+        names.iter().for_each(|name| _ = fs::remove_file(directory.join(name)));
+        let leftover = format!(
+            "cd {}; trap 'echo TERM >$0; exit' TERM; echo $$ >$0; while :; do sleep 0.02; done",
+            directory.path().display()
+        );
+        let script = format!(
+            "cd {0}; L=\"$1\"; sh -c \"$L\" near & setsid sh -c \"$L\" far &
+            while ! [ -s near ] || ! [ -s far ]; do sleep 0.02; done; exit 3",
+            directory.path().display()
+        );
+        let words = ["sh", "-c", &script, "sh", &leftover].map(str::to_owned);
+        let mut running = init(Mode::Child, path, options).args(words).spawn();
+        let pids = names.map(|name| {
+            poll("the leftover is there", || {
+                fs::read_to_string(directory.join(name)).ok()?.trim().parse::<i32>().ok()
+            })
+        });
+        assert_eq!(running.wait(), Ending::Exited(3));
+        let ended = |name: &str| {
+            let is_told = || fs::read_to_string(directory.join(name)).is_ok_and(|text| text == "TERM\n");
+            try_poll(Duration::from_millis(400), || is_told().then_some(())).is_some()
+        };
+        let text = names.map(|name| format!("{name} ended: {}", ended(name))).join(", ");
+        for pid in pids {
+            _ = raw::kill(pid, 9);
+        }
+        text
+    });
+}
+
+/// Whether the init is the parent of an orphan.
+fn same_adoption() {
+    for (name, options) in TOOLS.iter().chain(&[("tini", &["--"][..])]) {
+        let tool = Tool::new(name);
+        let seen = |path: &Path| {
+            let script = "orphan=$(sleep 99 >/dev/null & echo $!)
+                read -r pid name state parent rest </proc/$orphan/stat; kill $orphan
+                [ $parent = $PPID ] && echo adopted || echo not adopted";
+            init(Mode::Subreaper, path, options).shell(script).run().stdout.clone()
+        };
+        let [original, here] = tool.run_both(seen);
+        assert_eq!(original, here, "{name} {options:?}");
+    }
+}
+
+/// A program in its own session is stopped by SIGSTOP in place of SIGTSTP and goes on at SIGCONT, as the original's does.
+fn same_stops(mode: Mode) {
+    let tool = Tool::new("dumb-init");
+    let seen = |path: &Path| {
+        let mut text = String::new();
+        for signal in [20, 21, 22] {
+            let mut running =
+                init(mode, path, &["--"]).program(probe("print_signals")).args(["--keep"]).spawn();
+            let inner = running.ready();
+            let program = running.program_pid(inner);
+            running.signal(signal);
+            let state = |state: char| process::Process::find(program)?.state.eq(&state).then_some(());
+            poll("the program stops", || state('T'));
+            // The original stops itself next, and a stop takes back a SIGCONT that is pending (`prepare_signal` in the
+            // kernel).
+            poll("the init rests", || {
+                matches!(process::Process::find(running.pid)?.state, 'S' | 'T').then_some(())
+            });
+            running.signal(18);
+            poll("the program goes on", || state('S'));
+            text += &format!("{signal}: {}; ", running.received().number);
+        }
+        text
+    };
+    let [original, here] = tool.run_both(seen);
+    assert_eq!(original, here);
+}
+
+/// As the leader of a session with a terminal it hands that over, and the SIGHUP that this brings is not passed on.
+fn same_terminal() {
+    let tool = Tool::new("dumb-init");
+    let seen =
+        |path: &Path| {
+            let program =
+                [path.to_str().expect("it is UTF-8"), "bash", "--norc", "--noprofile", "--noediting", "-i"];
+            let mut terminal = Terminal::with_program(Mode::Child, Wrapper::None, &program);
+            let mut statuses = vec![terminal.prompt()];
+            statuses.push(
+                terminal.command("[ $(ps -o sid=,pgid= -p $$ | tr -s ' ' '\\n' | sort -u | wc -l) -gt 0 ]"),
+            );
+            statuses.push(terminal.command(
+                "read -r pid name state parent group session rest </proc/$$/stat; [ $pid = $session ]",
+            ));
+            statuses.push(terminal.command("[ -t 0 ] && : </dev/tty"));
+            // A key counts for whoever is in the foreground by then.
+            let sleep_has_the_keys = |terminal: &Terminal| {
+                poll("sleep is in the foreground", || {
+                    let processes = terminal.processes();
+                    let sleep =
+                        processes.iter().find(|process| process.name == "sleep" && process.state == 'S')?;
+                    (process::foreground_group(sleep.pid)? == sleep.group).then_some(())
+                });
+            };
+            terminal.line("sleep 98");
+            sleep_has_the_keys(&terminal);
+            terminal.keys(CTRL_Z);
+            statuses.push(terminal.prompt());
+            terminal.line("fg");
+            terminal.expect("sleep 98\r\n");
+            sleep_has_the_keys(&terminal);
+            // bash may still be putting its job in the foreground, and take the key for its own.
+            let prompts = |terminal: &Terminal| terminal.screen().matches("=> ").count();
+            let before = prompts(&terminal);
+            poll("Ctrl-C ends the job", || {
+                terminal.keys(CTRL_C);
+                try_poll(Duration::from_secs(1), || (prompts(&terminal) > before).then_some(()))
+            });
+            statuses.push(terminal.prompt());
+            terminal.line("exit 4");
+            (statuses, terminal.ending())
+        };
+    let [original, here] = tool.run_both(seen);
+    assert_eq!(original, here);
+    assert_eq!(here.1, Ending::Exited(4));
+}
+
+/// Below a shell Ctrl-Z stops it and what it runs, and `fg` has both go on.
+fn same_job() {
+    let tool = Tool::new("dumb-init");
+    let seen = |path: &Path| {
+        let mut terminal = Terminal::with_shell(Shell::Bash, Wrapper::None);
+        let script = "trap \"echo caught; exit 7\" INT; echo ready; while :; do sleep 0.05; done";
+        terminal.line(&format!("{} sh -c '{script}'", path.display()));
+        terminal.ready();
+        terminal.keys(CTRL_Z);
+        let mut statuses = vec![terminal.prompt()];
+        terminal.jobs(1, 0);
+        terminal.fg("fg", "done'");
+        terminal.keys(CTRL_C);
+        terminal.expect("caught");
+        statuses.push(terminal.prompt());
+        terminal.all_gone();
+        statuses
+    };
+    let [original, here] = tool.run_both(seen);
+    assert_eq!(original, here);
+}

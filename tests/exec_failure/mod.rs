@@ -1,0 +1,340 @@
+//! [P2] and [E1]: why a program cannot be executed is said in one line, with what to do, and the exit code
+//! is 127 only where nothing was found. Each case is made for real.
+
+mod formats;
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::support::{Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, sexton_only};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    suite.in_modes("exec_failure::p2_not_in_path", Mode::REAPING, not_in_path);
+    suite.test("exec_failure::p2_near_name", near_name);
+    suite.test("exec_failure::p2_path_is_unset", path_is_unset);
+    suite.test("exec_failure::p2_unsearchable_directory_in_path", unsearchable_in_path);
+    suite.test("exec_failure::p2_in_working_directory", in_working_directory);
+    suite.test("exec_failure::p2_several_words", several_words);
+    suite.in_modes("exec_failure::p2_missing_part_of_a_path", Mode::ALL, missing_part);
+    suite.test("exec_failure::p2_dangling_link", dangling_link);
+    suite.test("exec_failure::p2_links_in_a_circle", links_in_a_circle);
+    suite.test("exec_failure::p2_file_as_directory", file_as_directory);
+    suite.in_modes("exec_failure::p2_not_executable", Mode::ALL, not_executable);
+    suite.test("exec_failure::p2_not_executable_in_path", not_executable_in_path);
+    suite.test("exec_failure::p2_not_executable_for_the_user", not_executable_for_user);
+    suite.test("exec_failure::p2_no_search_permission", no_search_permission);
+    suite.test("exec_failure::p2_directory", directory);
+    suite.test("exec_failure::p2_device", device);
+    suite.in_modes("exec_failure::p2_noexec_mount", Mode::REAPING, noexec_mount);
+    suite.test("exec_failure::p2_interpreter_missing", interpreter_missing);
+    suite.test("exec_failure::p2_interpreter_cannot_be_executed", interpreter_not_executable);
+    suite.test("exec_failure::p2_scripts_for_scripts", scripts_for_scripts);
+    suite.test("exec_failure::p2_carriage_return", carriage_return);
+    suite.test("exec_failure::p2_hash_bang_line_of_nothing", bad_hash_bang_lines);
+    formats::tests(suite);
+    suite.test("exec_failure::p2_as_another_user_from_another_directory", another_user_and_directory);
+    suite.test("exec_failure::p2_arguments_too_long", arguments_too_long);
+    suite.test("exec_failure::p2_open_for_writing", open_for_writing);
+    suite.in_modes("exec_failure::p2_text_is_run_by_the_shell", Mode::REAPING, text_is_run_by_the_shell);
+    suite.test("exec_failure::p2_text_without_a_shell", text_without_a_shell);
+    suite.test("exec_failure::p2_hostile_name", hostile_name);
+}
+
+const MODE: Mode = Mode::Subreaper;
+
+/// Runs it: it must fail with this code and one line with all these parts. Returns the line.
+fn fails(init: Init, code: i32, parts: &[&str]) -> String {
+    sexton_only();
+    let finished = init.run();
+    assert_eq!(finished.ending, Ending::Exited(code));
+    assert_eq!(finished.stdout, "");
+    assert_eq!(finished.stderr.lines().count(), 1, "one line: {}", finished.stderr);
+    for part in parts {
+        assert!(finished.stderr.contains(part), "no {part:?} in: {}", finished.stderr);
+    }
+    finished.stderr.clone()
+}
+
+fn run(program: impl Into<OsString>) -> Init {
+    Init::new(MODE).program(program)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the temporary directory is named in plain letters")
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is the test's own");
+}
+
+fn executable(directory: &TemporaryDirectory, name: &str, contents: &[u8]) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, contents).expect("cannot write a file");
+    set_mode(&path, 0o755);
+    path
+}
+
+fn not_in_path(mode: Mode) {
+    let init = Init::new(mode).env("PATH", "/usr/games:/nowhere").program("no-such-thing-at-all");
+    fails(init, 127, &["cannot find no-such-thing-at-all in PATH (/usr/games:/nowhere)", "install it"]);
+}
+
+fn near_name() {
+    let directory = TemporaryDirectory::new();
+    directory.script("nginx", "#!/bin/sh\n");
+    directory.write("ngnixx", "not executable, though nearer");
+    let path = text(directory.path());
+    let meant = format!("did you mean {path}/nginx?");
+    fails(run("ngnix").env("PATH", path), 127, &[&meant]);
+    fails(run("NGINX").env("PATH", path), 127, &[&meant]);
+    fails(run(directory.join("ngnix")), 127, &[&format!("there is no ngnix in {path}"), &meant]);
+    fails(run("/nowhere/nginx").env("PATH", path), 127, &["there is no nowhere in /"]);
+    fails(run("/usr/games/nginx").env("PATH", path), 127, &[&meant]);
+    let line = fails(run("something-else").env("PATH", path), 127, &[]);
+    assert!(!line.contains("did you mean"), "{line}");
+}
+
+fn path_is_unset() {
+    let init = run("no-such-thing-at-all").without_env("PATH");
+    fails(init, 127, &["in /bin:/usr/bin (PATH is not set)"]);
+}
+
+/// What is hidden cannot be found: 127, and not execvp's EACCES, which would be 126.
+fn unsearchable_in_path() {
+    let directory = TemporaryDirectory::new();
+    let hidden = directory.join("hidden");
+    fs::create_dir(&hidden).expect("cannot make a directory");
+    set_mode(&hidden, 0o700);
+    let path = format!("{}:/nowhere", hidden.display());
+    let init = run("no-such-thing-at-all").env("PATH", path).user(NOBODY);
+    fails(init, 127, &["in PATH", &format!("of which {} may not be searched", hidden.display())]);
+}
+
+fn in_working_directory() {
+    let directory = TemporaryDirectory::new();
+    directory.script("app", "#!/bin/sh\n");
+    let init = run("app").env("PATH", "/nowhere").directory(directory.path());
+    fails(init, 127, &["it is in the working directory: write ./"]);
+}
+
+fn several_words() {
+    fails(run("sleep 5"), 127, &["cannot find \"sleep 5\"", "sleep is there: write program and arguments"]);
+    fails(run("/bin/sleep 5"), 127, &["/bin/sleep is there: write program and arguments"]);
+}
+
+fn missing_part(mode: Mode) {
+    let init = Init::new(mode).program("/usr/no-such-directory/bin/app");
+    fails(init, 127, &["cannot find /usr/no-such-directory/bin/app: there is no no-such-directory in /usr"]);
+    let init = Init::new(mode).program("./app").directory(Path::new("/usr"));
+    fails(init, 127, &["there is no app in the working directory"]);
+}
+
+fn dangling_link() {
+    let directory = TemporaryDirectory::new();
+    let link = directory.join("app");
+    symlink("/usr/no-such-program", &link).expect("cannot make a link");
+    let parts =
+        [format!("{} is a symbolic link", link.display()), "there is no no-such-program in /usr".into()];
+    fails(run(&link), 127, &[&parts[0], &parts[1]]);
+}
+
+fn links_in_a_circle() {
+    let directory = TemporaryDirectory::new();
+    let link = directory.join("app");
+    symlink(&link, &link).expect("cannot make a link");
+    fails(run(&link), 126, &["too many symbolic links"]);
+}
+
+fn file_as_directory() {
+    fails(run("/etc/passwd/app"), 127, &["cannot find /etc/passwd/app: /etc/passwd is not a directory"]);
+}
+
+fn not_executable(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let path = directory.write("app", "#!/bin/sh\n");
+    set_mode(&path, 0o644);
+    let parts = [&format!("{} is not executable (mode 644)", path.display()), "chmod +x", "COPY --chmod"];
+    fails(Init::new(mode).program(&path), 126, &parts);
+}
+
+fn not_executable_in_path() {
+    let directory = TemporaryDirectory::new();
+    let path = directory.write("app", "#!/bin/sh\n");
+    let init = run("app").env("PATH", format!("/nowhere:{}:/usr/games", directory.path().display()));
+    fails(init, 126, &[&format!("{} is not executable", path.display())]);
+}
+
+fn not_executable_for_user() {
+    let directory = TemporaryDirectory::new();
+    let path = directory.script("app", "#!/bin/sh\n");
+    set_mode(&path, 0o700);
+    fails(run(&path).user(NOBODY), 126, &["is not executable for user 65534 (mode 700, owner 0:0)"]);
+    assert_eq!(run(&path).run().ending, Ending::Exited(0), "for its owner it is");
+}
+
+fn no_search_permission() {
+    let directory = TemporaryDirectory::new();
+    fs::create_dir_all(directory.join("closed/bin")).expect("cannot make directories");
+    let closed = directory.join("closed");
+    let path = directory.script("closed/bin/app", "#!/bin/sh\n");
+    set_mode(&closed, 0o740);
+    let part = format!("user 65534 may not search {} (mode 740, owner 0:0)", closed.display());
+    fails(run(&path).user(NOBODY), 126, &[&part, "chmod o+x"]);
+    let link = directory.join("link");
+    symlink(&path, &link).expect("cannot make a link");
+    fails(run(&link).user(NOBODY), 126, &[&part]);
+}
+
+/// Not as sexton may, but as the program's user may; and from where the program would stand.
+fn another_user_and_directory() {
+    let directory = TemporaryDirectory::new();
+    fs::create_dir_all(directory.join("closed/bin")).expect("cannot make directories");
+    let path = directory.script("closed/bin/app", "#!/bin/sh\n");
+    let run = |program: &str| {
+        let user = format!("{NOBODY}:{NOBODY}");
+        let options = ["-u".into(), OsString::from(user), "-C".into(), directory.path().into()];
+        Init::new(MODE).options(options).program(program)
+    };
+    assert_eq!(run("./closed/bin/app").run().ending, Ending::Exited(0));
+    fails(run("./closed/bin/appp"), 127, &["there is no appp in ", "closed/bin; did you mean ", "/app?"]);
+    set_mode(&path, 0o744);
+    fails(run("./closed/bin/app"), 126, &["is not executable for user 65534 (mode 744, owner 0:0)"]);
+    set_mode(&path, 0o755);
+    set_mode(&directory.join("closed"), 0o700);
+    fails(run("./closed/bin/app"), 126, &["user 65534 may not search ", "closed (mode 700, owner 0:0)"]);
+}
+
+fn directory() {
+    fails(run("/usr"), 126, &["/usr is a directory"]);
+    fails(run("lib").env("PATH", "/usr"), 126, &["/usr/lib is a directory"]);
+}
+
+fn device() {
+    fails(run("/dev/null"), 126, &["/dev/null is no regular file"]);
+}
+
+fn noexec_mount(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    fs::create_dir(directory.join("a b")).expect("cannot make a directory");
+    let path = directory.script("a b/app", "#!/bin/sh\n");
+    let point = directory.join("a b");
+    let init = Init::new(mode).world(format!("mount=noexec:{}", point.display())).program(&path);
+    let part = format!("is on {:?}, which is mounted noexec: mount it with exec", text(&point));
+    fails(init, 126, &[&part]);
+}
+
+fn interpreter_missing() {
+    let directory = TemporaryDirectory::new();
+    let script = directory.script("app", "#!/opt/python/bin/python3 -u\n");
+    let is_script = "is a script for /opt/python/bin/python3, which is not in this image: install it";
+    fails(run(&script), 126, &[text(&script), is_script]);
+    fails(run("app").env("PATH", directory.path()), 126, &[text(&script), is_script]);
+    let script = directory.script("relative", "#!python3\n");
+    fails(run(&script), 126, &["is a script for python3,", "write #!/usr/bin/env python3"]);
+    let script = directory.script("through-file", "#!/etc/passwd/sh\n");
+    fails(run(&script), 126, &["is a script for /etc/passwd/sh, which is not in this image"]);
+}
+
+fn interpreter_not_executable() {
+    let directory = TemporaryDirectory::new();
+    let interpreter = directory.write("interpreter", "#!/bin/sh\n");
+    set_mode(&interpreter, 0o644);
+    let script = directory.script("app", &format!("#!{}\n", interpreter.display()));
+    let part = format!("is a script for {0}, and {0} is not executable (mode 644)", interpreter.display());
+    fails(run(&script), 126, &[&part]);
+    let script = directory.script("nested", &format!("#!{}\n", script.display()));
+    fails(run(&script), 126, &[&part]);
+}
+
+fn scripts_for_scripts() {
+    let directory = TemporaryDirectory::new();
+    let mut script = PathBuf::from("/bin/true");
+    for number in 0..8 {
+        script = directory.script(&number.to_string(), &format!("#!{}\n", script.display()));
+    }
+    fails(run(&script), 126, &["is a script for a script", "deeper than the kernel goes"]);
+    assert_eq!(run(directory.join("2")).run().ending, Ending::Exited(0), "three are not too many");
+}
+
+fn carriage_return() {
+    let directory = TemporaryDirectory::new();
+    let script = directory.script("app", "#!/bin/sh\r\necho hello\r\n");
+    fails(run(&script), 126, &["ends in CR LF", "\"/bin/sh\\r\"", "sed -i"]);
+}
+
+fn bad_hash_bang_lines() {
+    let directory = TemporaryDirectory::new();
+    let script = directory.script("empty", "#!  \necho hello\n");
+    fails(run(&script), 126, &["names no interpreter"]);
+    let script = directory.script("long", &format!("#!/{}\necho hello\n", "x".repeat(300)));
+    fails(run(&script), 126, &["longer than the kernel reads"]);
+}
+
+/// A script gets more arguments than it was given: its own path once more, and its interpreter's. So there is a
+/// length that sexton's own start bears and the script's does not.
+fn arguments_too_long() {
+    let directory = TemporaryDirectory::new();
+    let script = directory.script("app", "#!/bin/sh\n");
+    let path = format!("{}{}/app", directory.path().display(), "/.".repeat(1900));
+    assert!(script.exists());
+    let (stack, _) = getrlimit(Resource::RLIMIT_STACK).expect("a limit");
+    let limit = usize::try_from(stack / 4).unwrap_or(usize::MAX).clamp(128 << 10, 6 << 20);
+    let environment: usize = std::env::vars_os().map(|(name, value)| name.len() + value.len() + 2 + 8).sum();
+    let mut left = limit - environment - path.len() - 2000;
+    let mut words = Vec::new();
+    while left > 0 {
+        let length = left.min(100_000);
+        words.push("x".repeat(length.saturating_sub(9)));
+        left -= length;
+    }
+    fails(run(path).args(words), 126, &["arguments and environment take ", &format!("{limit} is the limit")]);
+}
+
+fn open_for_writing() {
+    let directory = TemporaryDirectory::new();
+    let path = directory.join("app");
+    fs::copy("/bin/true", &path).expect("cannot copy a program");
+    let writing = OpenOptions::new().append(true).open(&path).expect("cannot open a copy");
+    fails(run(&path), 126, &[&format!("{} is open for writing", path.display())]);
+    drop(writing);
+    assert_eq!(run(&path).run().ending, Ending::Exited(0));
+}
+
+fn text_is_run_by_the_shell(mode: Mode) {
+    sexton_only();
+    let directory = TemporaryDirectory::new();
+    let path = directory.script("app", "echo \"$0 $1 $2\"\nexit 7\n");
+    let run = |init: Init, name: &str| {
+        let finished = init.args(["a b", "-c"]).run();
+        assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(7), ""));
+        assert_eq!(finished.stdout, format!("{name} a b -c\n"));
+    };
+    run(Init::new(mode).program(&path), text(&path));
+    run(Init::new(mode).program("app").env("PATH", directory.path()), text(&path));
+    fs::create_dir(directory.join("-e")).expect("cannot make a directory");
+    directory.script("-e/app", "echo \"$0 $1 $2\"\nexit 7\n");
+    run(Init::new(mode).program("-e/app").directory(directory.path()), "./-e/app");
+}
+
+fn text_without_a_shell() {
+    let directory = TemporaryDirectory::new();
+    let path = directory.script("app", "echo hello\n");
+    let bin = fs::canonicalize("/bin").expect("there is a /bin");
+    let init = run(&path).world(format!("mount=tmpfs:{}", bin.display()));
+    fails(init, 126, &["is text without a #! line, and there is no /bin/sh"]);
+}
+
+fn hostile_name() {
+    let directory = TemporaryDirectory::new();
+    let name = OsString::from_vec(b"a\x1b[2J\nb\xff".to_vec());
+    let path = directory.path().join(&name);
+    assert!(name.as_bytes().contains(&b'\n'));
+    fs::write(&path, "").expect("cannot write a file");
+    let line = fails(run(&path), 126, &["a\\u{1b}[2J\\nb\\xFF\" is not executable"]);
+    assert!(!line.trim_end().contains(char::is_control), "{line:?}");
+}

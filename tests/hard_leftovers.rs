@@ -1,0 +1,157 @@
+//! [E3], the hard ones: leftovers that fork faster than anybody can list them, and thousands of them.
+//!
+//! All of them run in a PID namespace and below a limit on processes of their own, as PID 1 and not.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::support::{Ending, Finished, Init, Mode, Suite, measured, probe, process, skip};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    let reaping = Mode::REAPING;
+    suite.alone_in_modes("hard_leftovers::e3_chains_are_ended_200_times", reaping, chains);
+    suite.alone_in_modes("hard_leftovers::e3_fork_bombs_are_ended_100_times", reaping, fork_bombs);
+    suite.alone_in_modes("hard_leftovers::e3_a_larger_fork_bomb_is_ended", reaping, larger_fork_bomb);
+    suite.alone_in_modes("hard_leftovers::e3_a_thousand_within_a_second", reaping, a_thousand);
+    suite.alone_in_modes("hard_leftovers::e3_cost_stays_linear_up_to_10000", reaping, cost_stays_linear);
+}
+
+/// The links of the chain live some 100 us each, and are gone by the time that anybody has listed them.
+fn chains(mode: Mode) {
+    let mut times = Vec::new();
+    for number in 0..200 {
+        let init = Init::new(mode).contained(200).options(["--leftovers", "kill", "--report", "-"]);
+        let finished = init.program(probe("chain")).run();
+        assert_eq!(finished.ending, Ending::Exited(0), "chain {number}");
+        finished.assert_nothing_survives();
+        let report: Value = serde_json::from_str(&finished.stderr).expect("only the report is on stderr");
+        times.push(report["duration"].as_f64().expect("a number"));
+    }
+    let mean = times.iter().sum::<f64>() / 200.0;
+    let worst = times.iter().copied().fold(0.0, f64::max);
+    // sexton gives up after three seconds without a death, so this is no bound but a sanity check.
+    assert!(worst < 1.0, "seconds: mean {mean}, worst {worst}");
+    measured(&format!("200 chains as {}: mean {mean:.4} s, worst {worst:.4} s", mode.name()));
+}
+
+const BOMB: &str = "fork_forever --bomb & read line; exit 3";
+
+fn bomb(init: Init) -> (Duration, Finished) {
+    let script = BOMB.replace("fork_forever", &probe("fork_forever").display().to_string());
+    let mut running = init.shell(&script).spawn();
+    running.ready();
+    running.write_line("the job is done");
+    let start = Instant::now();
+    running.wait();
+    (start.elapsed(), running.finish())
+}
+
+fn fork_bombs(mode: Mode) {
+    const GRACE: Duration = Duration::from_millis(20);
+    let mut worst = Duration::ZERO;
+    for number in 0..100 {
+        let init = Init::new(mode).contained(20).options(["--grace", "20ms"]);
+        let (took, finished) = bomb(init);
+        assert_eq!(finished.ending, Ending::Exited(3), "run {number}");
+        finished.assert_nothing_survives();
+        assert!(took <= GRACE + Duration::from_secs(1), "run {number} took {took:?}");
+        worst = worst.max(took);
+    }
+    measured(&format!("100 fork bombs as {}: worst {worst:?}, grace {GRACE:?}", mode.name()));
+}
+
+fn larger_fork_bomb(mode: Mode) {
+    let init = Init::new(mode).contained(200).options(["--grace", "300ms"]);
+    let (took, finished) = bomb(init);
+    assert_eq!(finished.ending, Ending::Exited(3));
+    finished.assert_nothing_survives();
+    // Hundreds of processes that want the processors leave sexton little of them, so no second is promised here.
+    assert!(took <= Duration::from_secs(12), "took {took:?}");
+    measured(&format!("a fork bomb of 200 as {}: {took:?}, grace 300 ms", mode.name()));
+}
+
+/// How long sexton takes from the program's end to its own, and its own CPU time for that, with so many leftovers.
+/// Meanwhile `help`, if any, is called again and again, with the leftovers, the oldest first.
+fn tear_down(mode: Mode, count: u32, options: &[&str], help: Option<fn(&[i32])>) -> (Duration, Duration) {
+    let script = format!("{} {count} && read line; exit 4", probe("fork_forever").display());
+    let init = Init::new(mode).contained(count + 10).options(options.iter().copied());
+    let mut running = init.shell(&script).spawn();
+    assert_eq!(running.next_line().text, format!("done {count}"), "is there a limit below {count}?");
+    let shell = process::listed_children(running.pid)[0];
+    let before = cpu_time(running.pid).expect("it runs");
+    let mut after = before;
+    running.write_line("the job is done");
+    let start = Instant::now();
+    while running.is_running() {
+        assert!(start.elapsed() < Duration::from_secs(60), "sexton still waits");
+        if let Some(help) = help {
+            let mut leftovers = process::listed_children(running.pid);
+            leftovers.retain(|child| *child != shell);
+            help(&leftovers);
+        }
+        after = cpu_time(running.pid).unwrap_or(after);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let took = start.elapsed();
+    let finished = running.finish();
+    assert_eq!(finished.ending, Ending::Exited(4));
+    finished.assert_nothing_survives();
+    (took, after - before)
+}
+
+/// What the process itself has used, in nanoseconds, unlike /proc/PID/stat.
+fn cpu_time(pid: i32) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+fn a_thousand(mode: Mode) {
+    for options in [&["--leftovers", "kill"][..], &["--grace", "5s"]] {
+        let (took, _) = tear_down(mode, 1000, options, None);
+        assert!(took < Duration::from_secs(1), "{options:?} took {took:?}");
+        measured(&format!("1,000 leftovers as {}, {options:?}: {took:?}", mode.name()));
+    }
+}
+
+/// sexton's own CPU time for each must not grow with their number. (The time on the clock is mostly the kernel's,
+/// whose exits of 10,000 forks of one process wait for one another.) A margin of three is for caches and
+/// noise; what is quadratic would be at ten. What another process of the machine does to one of three runs does not count.
+fn cost_stays_linear(mode: Mode) {
+    let limit = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    if limit.trim().parse().is_ok_and(|limit: u32| limit < 15_000) {
+        skip(format!("needs 15,000 PIDs, and kernel.pid_max is {}", limit.trim()));
+    }
+    // wait(2) searches from the oldest child on, so it is hardest where the youngest die first.
+    let youngest_first: Option<fn(&[i32])> = Some(kill_youngest_first);
+    for (options, help) in [
+        (["--leftovers", "kill"], None),
+        (["--grace", "30s"], None),
+        (["--leftovers", "wait"], youngest_first),
+    ] {
+        let three = |count: u32| {
+            let mut runs = [(); 3]
+                .map(|()| tear_down(mode, count, &options, help))
+                .map(|(took, cpu)| (cpu / count, took));
+            runs.sort();
+            runs
+        };
+        let of_few = three(1000);
+        let of_many = three(10_000);
+        measured(&format!(
+            "as {}, {options:?}: (CPU for each, time) of 1,000 {of_few:?}, of 10,000 {of_many:?}",
+            mode.name()
+        ));
+        // Below this it is the kernel's locks that count, not what sexton does.
+        let linear = of_few[0].0.max(Duration::from_micros(25));
+        assert!(of_many[1].0 < linear * 3, "{options:?}: (CPU for each, time) {of_few:?}, but {of_many:?}");
+    }
+}
+
+fn kill_youngest_first(leftovers: &[i32]) {
+    for leftover in leftovers.iter().rev() {
+        let _ = kill(Pid::from_raw(*leftover), Signal::SIGKILL);
+    }
+}

@@ -1,0 +1,298 @@
+//! [E3]: what becomes of the processes that a program leaves behind.
+//!
+//! Each runs in a PID namespace of its own, also where sexton is not PID 1 in it, so that what is left can be counted.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{
+    Ending, Finished, Init, Mode, NOBODY, Running, Suite, TemporaryDirectory, deadline, find_program, poll,
+    probe, process, sexton_only, skip, under_test,
+};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    let reaping = Mode::REAPING;
+    suite.in_modes("leftovers::e3_terminate_asks_first", reaping, terminate);
+    suite.in_modes("leftovers::e3_kill_does_not_ask", reaping, kill);
+    suite.in_modes("leftovers::e3_wait", reaping, wait);
+    suite.in_modes("leftovers::e3_leave", reaping, leave);
+    suite.in_modes("leftovers::e3_a_handler_of_300_ms_gets_its_time", reaping, handler_gets_its_time);
+    suite.in_modes("leftovers::e3_a_reader_to_the_end_is_not_held_up", reaping, reader_is_not_held_up);
+    suite.in_modes("leftovers::e3_a_further_stop_request_kills", reaping, further_stop_request);
+    suite.in_modes("leftovers::e3_a_subreaper_with_children", reaping, nested_subreaper);
+    suite.in_modes("leftovers::e3_a_pid_namespace", reaping, nested_pid_namespace);
+    suite.in_modes("leftovers::e3_a_user_namespace", reaping, nested_user_namespace);
+    suite.in_modes("leftovers::e3_another_users_are_named_and_left", reaping, another_users);
+    suite.test("leftovers::e3_children_from_before_are_left_alone", children_from_before);
+    suite.test("leftovers::e3_children_from_before_cost_little", children_from_before_cost_little);
+    suite.test("leftovers::e3_a_foreign_proc_leads_to_no_wrong_signal", foreign_proc);
+}
+
+/// The report on stderr, the only thing there in this form.
+fn report(finished: &Finished) -> Value {
+    let line = finished.stderr.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("no report on stderr: {error}"))
+}
+
+/// Name and signal of each leftover, in the order of the names.
+fn ends(finished: &Finished) -> Vec<(String, String)> {
+    let report = report(finished);
+    let leftovers = report["leftovers"].as_array().expect("a list");
+    let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+    let mut ends: Vec<_> =
+        leftovers.iter().map(|one| (text(&one["name"]), text(&one["end"]["signal"]))).collect();
+    ends.sort();
+    ends
+}
+
+fn leaky_job(mode: Mode, options: &[&str]) -> Init {
+    let init = Init::new(mode).contained(50).options(options.iter().copied()).options(["--report", "-"]);
+    init.program(probe("leaky_job"))
+}
+
+fn terminate(mode: Mode) {
+    let start = Instant::now();
+    let finished = leaky_job(mode, &["--grace", "500ms"]).run();
+    let took = start.elapsed();
+    finished.assert_nothing_survives();
+    assert_eq!(finished.ending, Ending::Exited(0));
+    assert!(took >= Duration::from_millis(500), "the grace is not over after {took:?}");
+    let expected = [
+        ("leak-background", "SIGTERM"),
+        ("leak-daemon", "SIGTERM"),
+        ("leak-headless", "SIGTERM"),
+        ("leak-stopped", "SIGTERM"),
+        ("leak-stubborn", "SIGKILL"),
+    ];
+    assert_eq!(ends(&finished), expected.map(|(name, signal)| (name.to_owned(), signal.to_owned())));
+    assert!(finished.stderr.contains("leak-stubborn"), "no warning names the one that had to be killed");
+}
+
+fn kill(mode: Mode) {
+    let finished = leaky_job(mode, &["--leftovers", "kill", "--grace", "1h"]).run();
+    finished.assert_nothing_survives();
+    let ends = ends(&finished);
+    assert_eq!(ends.len(), 5, "{ends:?}");
+    assert!(ends.iter().all(|(_, signal)| signal == "SIGKILL"), "{ends:?}");
+}
+
+/// Waits until sexton has told that the program has ended.
+fn program_has_ended(running: &Running) {
+    let told = running.stderr.text_until(deadline(), |text| text.contains("the program exited"));
+    assert!(told, "the program does not end");
+}
+
+fn wait(mode: Mode) {
+    let init = Init::new(mode).contained(50).options(["-v", "--leftovers", "wait", "--grace", "0"]);
+    let mut running = init.shell("exec 3<&0; (read line <&3; echo late) & exit 5").spawn();
+    program_has_ended(&running);
+    assert!(running.try_wait_for(Duration::from_millis(300)).is_none(), "it does not wait");
+    running.write_line("go");
+    let finished = running.finish();
+    assert_eq!((finished.ending, finished.stdout.as_str()), (Ending::Exited(5), "late\n"));
+    finished.assert_nothing_survives();
+}
+
+/// The kernel ends what a PID 1 leaves, so there it only must not take long.
+fn leave(mode: Mode) {
+    let start = Instant::now();
+    let finished = leaky_job(mode, &["--leftovers", "leave"]).run();
+    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
+    if let Some(survivors) = &finished.survivors {
+        // The kernel hangs up the group of the one that is stopped, as nobody is left who could continue it.
+        assert!(survivors.contains("leak-daemon"), "{survivors}");
+    }
+    let report = report(&finished);
+    let kinds: Vec<_> =
+        report["leftovers"].as_array().expect("a list").iter().map(|one| &one["end"]["kind"]).collect();
+    assert_eq!(kinds, ["alive"; 5]);
+}
+
+fn handler_gets_its_time(mode: Mode) {
+    sexton_only();
+    let directory = TemporaryDirectory::new();
+    let file = directory.join("file");
+    let script = format!(
+        "(trap 'sleep 0.3; echo finished >{}; exit 0' TERM; echo ready; while :; do sleep 0.05; done) & read line; exit 2",
+        file.display()
+    );
+    let mut running = Init::new(mode).contained(50).shell(&script).spawn();
+    assert_eq!(running.next_line().text, "ready");
+    running.write_line("go");
+    let finished = running.finish();
+    assert_eq!(finished.ending, Ending::Exited(2));
+    assert_eq!(fs::read_to_string(&file).unwrap_or_default(), "finished\n");
+    finished.assert_nothing_survives();
+}
+
+/// The daemons hold the pipe, and nobody but the init could end them. (Below tini, dumb-init and catatonit the reader
+/// waits until they end by themselves, unless the init is PID 1.)
+fn reader_is_not_held_up(mode: Mode) {
+    let script =
+        "setsid sleep 1000 & (setsid sh -c 'sleep 1000; :' &); nohup sleep 1000 & echo result; exit 0";
+    let mut running = Init::new(mode).shell(script).spawn();
+    assert_eq!(running.next_line().text, "result");
+    let ended = running.stdout.ends_within(Duration::from_secs(1));
+    assert!(ended, "the pipe has no end a second after the job's");
+    assert_eq!(running.wait(), Ending::Exited(0));
+}
+
+fn further_stop_request(mode: Mode) {
+    let init = Init::new(mode).contained(50).options(["-v", "--grace", "1h"]);
+    let script = format!("{} & read line; exit 3", probe("ignore_sigterm").display());
+    let mut running = init.shell(&script).spawn();
+    running.ready();
+    running.write_line("go");
+    program_has_ended(&running);
+    running.signal(10);
+    assert!(running.try_wait_for(Duration::from_millis(100)).is_none(), "SIGUSR1 is no stop request");
+    running.signal(15);
+    let finished = running.finish();
+    assert_eq!(finished.ending, Ending::Exited(3));
+    finished.assert_nothing_survives();
+}
+
+/// Runs a job that leaves `leftover` behind, which prints `ready PID` in its own way.
+fn leave_behind(mode: Mode, leftover: &str) -> Finished {
+    let init = Init::new(mode).contained(50).options(["--grace", "200ms"]);
+    let mut running = init.shell(&format!("{leftover} & read line; exit 6")).spawn();
+    running.ready();
+    running.write_line("go");
+    let finished = running.finish();
+    assert_eq!(finished.ending, Ending::Exited(6));
+    finished.assert_nothing_survives();
+    assert!(!finished.stderr.contains("cannot end"), "{}", finished.stderr);
+    finished
+}
+
+fn nested_subreaper(mode: Mode) {
+    sexton_only();
+    let sexton = under_test().path().display().to_string();
+    let script = format!(
+        "(setsid {} &) ; trap '' TERM; while :; do sleep 1000; done",
+        probe("ignore_sigterm").display()
+    );
+    leave_behind(mode, &format!("{sexton} -s -r TERM:0 -- sh -c \"{script}\""));
+}
+
+fn nested_pid_namespace(mode: Mode) {
+    let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
+    let program = probe("ignore_sigterm");
+    let script = format!("setsid {} & wait", program.display());
+    leave_behind(mode, &format!("{} --pid --fork sh -c '{script}'", unshare.display()));
+}
+
+fn nested_user_namespace(mode: Mode) {
+    let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
+    let program = probe("ignore_sigterm");
+    leave_behind(mode, &format!("{} --user --pid --fork {}", unshare.display(), program.display()));
+}
+
+/// A directory with a setpriv(1) that makes anybody root.
+fn with_setuid_root() -> (TemporaryDirectory, PathBuf) {
+    let setpriv = find_program("setpriv").unwrap_or_else(|| skip("needs setpriv"));
+    let directory = TemporaryDirectory::new();
+    let path = directory.join("setpriv");
+    fs::copy(setpriv, &path).expect("cannot copy setpriv");
+    fs::set_permissions(&path, Permissions::from_mode(0o4755)).expect("it is the test's own");
+    (directory, path)
+}
+
+/// sexton runs as nobody. Root's leftover cannot be ended; nobody's below it can.
+fn another_users(mode: Mode) {
+    let (_directory, setpriv) = with_setuid_root();
+    let setpriv = setpriv.display();
+    let script = format!(
+        "{setpriv} --reuid=0 sh -c '{setpriv} --reuid={NOBODY} sleep 1001 & sleep 0.2; echo ready 1; exec sleep 1002' & read line; exit 6"
+    );
+    for options in [&["--grace", "200ms"][..], &["--leftovers", "kill"]] {
+        let mut running = Init::new(mode)
+            .contained(50)
+            .user(NOBODY)
+            .options(options.iter().copied())
+            .shell(&script)
+            .spawn();
+        running.ready();
+        running.write_line("go");
+        let start = Instant::now();
+        running.wait();
+        assert!(start.elapsed() < Duration::from_secs(1), "{options:?} took {:?}", start.elapsed());
+        let finished = running.finish();
+        assert_eq!(finished.ending, Ending::Exited(6), "{options:?}");
+        let warned =
+            finished.stderr.lines().any(|line| line.contains("cannot end") && line.contains("(sleep)"));
+        assert!(warned, "no warning names the one that is left: {}", finished.stderr);
+        if let Some(survivors) = &finished.survivors {
+            assert_eq!(survivors.matches("sleep").count(), 1, "{options:?}: {survivors}");
+        }
+    }
+}
+
+/// A sexton within a sexton, which has a child before it starts its program.
+fn children_from_before() {
+    sexton_only();
+    let sexton = under_test().path().display().to_string();
+    let inner = format!("exec {sexton} --leftovers kill --report - -- {}", probe("leaky_job").display());
+    let init = Init::new(Mode::Subreaper).contained(50).options(["--report", "-"]);
+    let finished = init.shell(&format!("sleep 1000 & {inner}")).run();
+    assert_eq!(finished.ending, Ending::Exited(0));
+    let reports: Vec<Value> =
+        finished.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let leftovers: Vec<_> =
+        reports.iter().map(|report| report["leftovers"].as_array().expect("a list").len()).collect();
+    assert_eq!(leftovers, [5, 1], "of the inner one, and of the outer");
+    assert_eq!(reports[1]["leftovers"][0]["command_line"], serde_json::json!(["sleep", "1000"]));
+    finished.assert_nothing_survives();
+}
+
+fn children_from_before_cost_little() {
+    sexton_only();
+    let sexton = under_test().path().display().to_string();
+    let forks = probe("fork_forever").display().to_string();
+    let inner = format!("exec {sexton} -- sh -c '{forks} 2000 && read line; exit 7'");
+    let mut running =
+        Init::new(Mode::Subreaper).contained(2050).shell(&format!("sleep 1000 & {inner}")).spawn();
+    assert_eq!(running.next_line().text, "done 2000");
+    running.write_line("go");
+    let start = Instant::now();
+    assert_eq!(running.wait(), Ending::Exited(7));
+    assert!(start.elapsed() < Duration::from_secs(2), "2,000 leftovers took {:?}", start.elapsed());
+    running.finish().assert_nothing_survives();
+}
+
+/// In a PID namespace without a /proc of its own, the PIDs in /proc are others': here the inner sexton has PID 2, and
+/// in /proc PID 2 is another with children from PID 3 on, which inside are the bystanders' PIDs.
+fn foreign_proc() {
+    sexton_only();
+    let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
+    let (sexton, leftover) = (under_test().path().display(), probe("ignore_sigterm"));
+    let sleepers = "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done";
+    let leftover = leftover.display();
+    let inner = format!(
+        "exec 3<&0; (read line <&3; exec {sexton} --leftovers kill -- sh -c \"{leftover} & read line <&3; exit 4\") & {sleepers}; wait %1; echo status $?; exec sleep 1001"
+    );
+    let script = format!("{sleepers}; {} --pid --fork sh -c '{inner}'", unshare.display());
+    let mut running = Init::new(Mode::Pid1).contained(100).shell(&script).spawn();
+    let sleepers = |running: &Running| {
+        let all = process::descendants(running.pid).into_iter();
+        all.filter(|process| process.name == "sleep" && !process.is_zombie()).count()
+    };
+    poll("all sleep", || (sleepers(&running) == 16).then_some(()));
+    running.write_line("start");
+    running.ready();
+    running.write_line("end");
+    assert_eq!(running.next_line().text, "status 4");
+    poll("the last has become sleep", || {
+        process::descendants(running.pid).iter().any(inner_is_sleep).then_some(())
+    });
+    assert_eq!(sleepers(&running), 17, "with the one that was the shell");
+}
+
+/// Whether it is the PID 1 of a namespace, and runs sleep.
+fn inner_is_sleep(process: &process::Process) -> bool {
+    process.name == "sleep" && process::inner_pid(process.pid) == Some(1)
+}

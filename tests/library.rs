@@ -1,0 +1,154 @@
+//! The library: sexton as a part of another program. The examples `web_server` and `launch` are those programs.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use sexton::{Ending, Error, Launcher};
+
+use crate::support::output::Output;
+use crate::support::{Suite, deadline, poll, probe, process, raw, skip};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    suite.test("library::a_program_that_is_not_pid_1_stays_as_it_is", not_pid_1);
+    suite.test("library::a_server_that_is_pid_1_ends_gracefully", server_as_pid_1);
+    suite.test("library::orphans_of_a_server_that_is_pid_1_are_reaped", orphans_of_a_server);
+    suite.test("library::a_launcher_tells_how_the_program_ended", launcher_tells);
+    suite.test("library::a_launchers_program_has_default_signal_actions", launched_world);
+    suite.test("library::several_threads_are_refused", several_threads);
+}
+
+/// The web server, and what it prints.
+struct Server {
+    child: Child,
+    output: Output,
+    lines: usize,
+}
+
+impl Server {
+    fn start(command: &mut Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("cannot start the server");
+        let output = Output::of(child.stdout.take().expect("its stdout is a pipe"));
+        Server { child, output, lines: 0 }
+    }
+
+    fn as_pid_1() -> Server {
+        if !nix::unistd::geteuid().is_root() {
+            skip("making a PID namespace needs root");
+        }
+        let words = ["--pid", "--fork", "--mount-proc", "--kill-child", "--"];
+        let server =
+            Server::start(Command::new("unshare").args(words).arg(probe("web_server")).arg("127.0.0.1:0"));
+        server.output.line(0, deadline()).expect("the server prints that it is ready");
+        server
+    }
+
+    fn line(&mut self) -> String {
+        let line = self.output.line(self.lines, deadline()).expect("the server prints another line");
+        self.lines += 1;
+        line.text
+    }
+
+    /// PID 1 of the namespace, as seen from here.
+    fn init(&self) -> i32 {
+        poll("the init", || process::children(self.child.id().cast_signed()).first().map(|child| child.pid))
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        poll("the end", || self.child.try_wait().expect("cannot wait for the server")).code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The PID that the server has itself, and its address.
+fn ready(server: &mut Server) -> (String, String) {
+    let line = server.line();
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words[0], "ready", "{line}");
+    (words[1].to_owned(), words[2].to_owned())
+}
+
+fn not_pid_1() {
+    let mut server = Server::start(Command::new(probe("web_server")).arg("127.0.0.1:0"));
+    let (pid, _) = ready(&mut server);
+    assert_eq!(pid, server.child.id().to_string());
+    raw::kill(server.child.id().cast_signed(), 15).expect("cannot send SIGTERM");
+    assert_eq!(server.wait(), Some(0));
+}
+
+fn server_as_pid_1() {
+    let mut server = Server::as_pid_1();
+    let (pid, address) = ready(&mut server);
+    assert_ne!(pid, "1", "the server has left PID 1 to its init");
+    let mut request = TcpStream::connect(address).expect("cannot connect");
+    request.set_read_timeout(Some(deadline())).expect("cannot set a deadline");
+    request.write_all(b"GET /slow HTTP/1.0\r\n\r\n").expect("cannot send a request");
+    assert_eq!(server.line(), "slow request");
+    raw::kill(server.init(), 15).expect("cannot send SIGTERM");
+    assert_eq!(server.line(), "stopping");
+    let mut answer = String::new();
+    request.read_to_string(&mut answer).expect("the request in flight is answered");
+    assert!(answer.ends_with(&format!("PID {pid} answers\n")), "{answer}");
+    assert_eq!(server.line(), "done");
+    assert_eq!(server.wait(), Some(0));
+}
+
+fn orphans_of_a_server() {
+    let mut server = Server::as_pid_1();
+    ready(&mut server);
+    let init = server.init();
+    let made = Command::new("nsenter")
+        .args(["--target", &init.to_string(), "--pid", "--mount", "--", "sh", "-c", "sleep 0.3 &"])
+        .status()
+        .expect("cannot enter the namespace");
+    assert!(made.success());
+    let names = || process::children(init).iter().map(|child| child.name.clone()).collect::<Vec<_>>();
+    poll("the orphan, adopted or gone", || (names().len() <= 2).then_some(()));
+    poll("the server alone", || {
+        (names().len() == 1 && !process::children(init)[0].is_zombie()).then_some(())
+    });
+}
+
+fn launch(words: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(probe("launch")).args(words).output().expect("cannot start the launcher");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn launcher_tells() {
+    let (code, told) = launch(&["sh", "-c", "sleep 100 & exit 3"]);
+    assert_eq!(code, Some(3));
+    assert!(told.contains("exited with 3; 1 orphans were reaped"), "{told}");
+    let (code, told) = launch(&["sh", "-c", "kill -KILL $$"]);
+    assert_eq!(code, Some(137));
+    assert!(told.contains("SIGKILL"), "{told}");
+    let (code, told) = launch(&["no-such-program-anywhere"]);
+    assert_eq!(code, Some(127));
+    assert!(told.contains("not started"), "{told}");
+}
+
+fn launched_world() {
+    let (code, told) = launch(&["grep", "SigIgn", "/proc/self/status"]);
+    assert_eq!(code, Some(0));
+    let ignored = told.lines().next().and_then(|line| line.strip_prefix("SigIgn:\t")).expect("the line");
+    let ignored = u64::from_str_radix(ignored, 16).expect("a mask");
+    // Of the launcher's std; the harness's posix_spawn(3) may leave glibc's own 32 and 33 ignored besides.
+    assert_eq!(ignored & raw::bit(nix::libc::SIGPIPE), 0, "{told}");
+    let (_, told) = launch(&["sh", "-c", "echo $LAUNCHED"]);
+    assert!(told.starts_with("yes\n"), "{told}");
+}
+
+fn several_threads() {
+    // This thread is one, and the harness's main thread is another.
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || held.recv());
+    let result = Launcher::new("true").run();
+    drop(hold);
+    other.join().expect("the other thread waits").expect_err("nothing was sent");
+    assert_eq!(result.map(|outcome| outcome.ending), Err::<Ending, _>(Error::SeveralThreads));
+}

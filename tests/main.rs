@@ -1,0 +1,85 @@
+//! The behaviour of sexton; the names of the tests begin with the points of what it promises.
+//!
+//! One binary, because starting an init in a PID namespace needs the machinery of `support`, and the hidden mode
+//! that it starts itself in. `tests/README.md` says how to run it, also against other inits.
+
+mod ci;
+mod docs;
+mod drop_in;
+mod drop_in_differences;
+mod drop_in_effects;
+mod ending;
+mod engines;
+mod examples;
+mod exec_failure;
+mod hard_leftovers;
+mod identity;
+mod inspect;
+mod install;
+mod leftovers;
+mod library;
+mod pause;
+mod real_programs;
+mod reaping;
+mod report;
+mod signals;
+mod starting;
+mod stopping;
+mod support;
+mod terminal;
+mod terminal_alone;
+mod terminal_jobs;
+mod terminal_options;
+mod terminal_programs;
+mod terminal_stress;
+mod transparency;
+mod tree;
+
+use std::ffi::OsString;
+
+fn main() {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match words.first().and_then(|word| word.to_str()) {
+        Some(support::launcher::LAUNCH) => support::launcher::main(words.into_iter().skip(1).collect()),
+        Some(support::launcher::QUEUE) => support::launcher::queue_from_inside(&words[1..]),
+        _ => run_tests(),
+    }
+}
+
+fn run_tests() {
+    support::guardian::clean_up_afterwards();
+    support::raw::become_subreaper().expect("cannot become a child subreaper");
+    support::suite::keep_panic_messages();
+    let mut suite = support::Suite::default();
+    transparency::tests(&mut suite);
+    signals::tests(&mut suite);
+    reaping::tests(&mut suite);
+    ending::tests(&mut suite);
+    exec_failure::tests(&mut suite);
+    leftovers::tests(&mut suite);
+    hard_leftovers::tests(&mut suite);
+    report::tests(&mut suite);
+    stopping::tests(&mut suite);
+    tree::tests(&mut suite);
+    starting::tests(&mut suite);
+    identity::tests(&mut suite);
+    terminal::tests(&mut suite);
+    terminal_jobs::tests(&mut suite);
+    terminal_programs::tests(&mut suite);
+    terminal_alone::tests(&mut suite);
+    terminal_options::tests(&mut suite);
+    terminal_stress::tests(&mut suite);
+    inspect::tests(&mut suite);
+    library::tests(&mut suite);
+    real_programs::tests(&mut suite);
+    ci::tests(&mut suite);
+    drop_in::tests(&mut suite);
+    drop_in_effects::tests(&mut suite);
+    drop_in_differences::tests(&mut suite);
+    pause::tests(&mut suite);
+    install::tests(&mut suite);
+    examples::tests(&mut suite);
+    engines::tests(&mut suite);
+    docs::tests(&mut suite);
+    libtest2_mimic::Harness::with_env().discover(suite.trials).main()
+}

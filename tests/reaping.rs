@@ -1,0 +1,223 @@
+//! [R]: orphans are reaped, whatever their number, and waiting costs nothing.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::raw::Payload;
+use crate::support::{Ending, Init, Mode, Running, Suite, deadline, measured, poll, probe, process};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    let pid1 = &[Mode::Pid1, Mode::Pid1InUserNamespace];
+    let reaping = &[Mode::Subreaper, Mode::Pid1, Mode::Pid1InUserNamespace];
+    suite.in_modes("reaping::r1_orphans_are_reaped", reaping, orphans_are_reaped);
+    suite.in_modes("reaping::r1_orphan_that_outlives_its_parents", reaping, long_lived_orphan);
+    suite.in_modes("reaping::r1_coalesced_sigchlds", reaping, coalesced_sigchlds);
+    suite.in_modes("reaping::r1_orphans_with_sigchld_ignored", reaping, orphans_with_sigchld_ignored);
+    suite.test("reaping::r1_subreaper_is_on_by_default", subreaper_is_on_by_default);
+    suite.test("reaping::r1_no_subreaper_adopts_nothing", no_subreaper_adopts_nothing);
+    suite.in_modes("reaping::r1_subreaper_option_is_harmless", pid1, subreaper_option_is_harmless);
+    suite.alone_in_modes("reaping::r2_storm_of_20000_orphans", Mode::REAPING, storm);
+    suite.alone_in_modes("reaping::r2_signal_latency_in_a_storm", Mode::REAPING, latency_in_a_storm);
+    suite.in_modes("reaping::r3_idle_costs_nothing", Mode::REAPING, idle_costs_nothing);
+    suite.in_modes("reaping::r4_warning_names_the_orphan", Mode::REAPING, warning_names_the_orphan);
+}
+
+/// The children of the init, with the program, and zombies among them.
+fn children_of(running: &Running) -> Vec<process::Process> {
+    process::children(running.pid)
+}
+
+/// Waits until the init has one child left, the program, which is alive.
+fn only_the_program_is_left(running: &Running, program: i32) {
+    let start = Instant::now();
+    loop {
+        let children = children_of(running);
+        if children.iter().all(|child| child.pid == program && !child.is_zombie()) && !children.is_empty() {
+            return;
+        }
+        let zombies = children.iter().filter(|child| child.is_zombie()).count();
+        assert!(start.elapsed() < deadline(), "{} children are left, {zombies} zombies", children.len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// make_orphans below the program print_signals; returns when both have said that they are ready and done.
+fn orphans_beside_a_program(init: Init, count: u32) -> (Running, i32) {
+    let (orphans, program) = (probe("make_orphans"), probe("print_signals"));
+    let script = format!("{} {count} && exec {} --keep", orphans.display(), program.display());
+    let mut running = init.shell(&script).spawn();
+    assert_eq!(running.next_line().text, format!("done {count}"));
+    let inner = running.ready();
+    let program = running.program_pid(inner);
+    (running, program)
+}
+
+fn orphans_are_reaped(mode: Mode) {
+    let (running, program) = orphans_beside_a_program(Init::new(mode), 50);
+    only_the_program_is_left(&running, program);
+}
+
+fn orphans_with_sigchld_ignored(mode: Mode) {
+    let (mut running, program) = orphans_beside_a_program(Init::new(mode).ignore([17]), 50);
+    only_the_program_is_left(&running, program);
+    running.signal(9);
+    running.wait();
+}
+
+/// The orphan is adopted while it is alive, and dies when the test says so.
+fn long_lived_orphan(mode: Mode) {
+    let script = "exec 3<&0; (sh -c 'echo orphan; read line; exit 3' <&3 &); exec sleep 1000";
+    let mut running = Init::new(mode).shell(script).spawn();
+    assert_eq!(running.next_line().text, "orphan");
+    let named = |name: &str| children_of(&running).into_iter().find(|child| child.name == name);
+    let program = poll("the program has become sleep", || named("sleep"));
+    let orphan = poll("the init adopts the orphan", || named("sh"));
+    running.write_line("die");
+    poll("the orphan is reaped", || process::Process::find(orphan.pid).is_none().then_some(()));
+    only_the_program_is_left(&running, program.pid);
+}
+
+/// 200 orphans die while the init is stopped: their SIGCHLDs become one.
+fn coalesced_sigchlds(mode: Mode) {
+    let (orphans, program) = (probe("make_orphans"), probe("print_signals"));
+    let script = format!("read line; {} 200 && exec {} --keep", orphans.display(), program.display());
+    let mut running = Init::new(mode).shell(&format!("echo started; {script}")).spawn();
+    assert_eq!(running.next_line().text, "started");
+    running.signal(19);
+    let state = |state| move |process: process::Process| (process.state == state).then_some(());
+    poll("the init is stopped", || process::Process::find(running.pid).and_then(state('T')));
+    running.write_line("go");
+    assert_eq!(running.next_line().text, "done 200");
+    let inner = running.ready();
+    let zombies = children_of(&running).iter().filter(|child| child.is_zombie()).count();
+    assert_eq!(zombies, 200, "while the init is stopped");
+    running.signal(18);
+    let program = running.program_pid(inner);
+    only_the_program_is_left(&running, program);
+}
+
+/// Who adopts an orphan, and the PID of the init.
+fn adopter_of_an_orphan(init: Init) -> (i32, i32) {
+    let script = "exec 3<&0; (sh -c 'read line; exit 0' <&3 &); exec sleep 1000";
+    let running = init.shell(script).spawn();
+    poll("the program has become sleep, and one shell is left: the orphan", || {
+        let all = process::all().into_iter();
+        let ours: Vec<_> = all.filter(|process| process.session == running.pid).collect();
+        ours.iter().find(|process| process.name == "sleep")?;
+        let shells: Vec<_> = ours.iter().filter(|process| process.name == "sh").collect();
+        let [orphan] = shells[..] else { return None };
+        Some((orphan.parent, running.pid))
+    })
+}
+
+fn subreaper_is_on_by_default() {
+    let (parent, init) = adopter_of_an_orphan(Init::new(Mode::Subreaper));
+    assert_eq!(parent, init, "the init adopts its orphans");
+}
+
+fn no_subreaper_adopts_nothing() {
+    crate::support::sexton_only();
+    let (parent, init) = adopter_of_an_orphan(Init::new(Mode::Child));
+    assert_ne!(parent, init);
+    assert_eq!(parent, std::process::id().cast_signed(), "the test is the next subreaper");
+}
+
+fn subreaper_option_is_harmless(mode: Mode) {
+    for option in ["-s", "--subreaper", "--no-subreaper"] {
+        let (running, program) = orphans_beside_a_program(Init::new(mode).options([option]), 20);
+        only_the_program_is_left(&running, program);
+    }
+}
+
+const STORM: u32 = 20_000;
+
+/// A shell that warms up, waits for a line, and then raises the storm below print_signals.
+fn storm_below_a_program(mode: Mode) -> Running {
+    let (orphans, program) = (probe("make_orphans"), probe("print_signals"));
+    let (orphans, program) = (orphans.display(), program.display());
+    let script = format!("{orphans} 2000; read line; {orphans} {STORM} & exec {program} --keep");
+    let mut running = Init::new(mode).shell(&script).spawn();
+    assert_eq!(running.next_line().text, "done 2000");
+    running
+}
+
+fn storm(mode: Mode) {
+    let mut running = storm_below_a_program(mode);
+    poll("the warm-up is over", || (children_of(&running).len() == 1).then_some(()));
+    let memory = |running: &Running| process::resident_kib(running.pid).expect("it is the test's to read");
+    let before = memory(&running);
+    running.write_line("go");
+    let inner = running.ready();
+    let program = running.program_pid(inner);
+    let done = format!("done {STORM}\n");
+    let ended = running.stdout.text_until(Duration::from_secs(60), |text| text.contains(&done));
+    assert!(ended, "the storm is not over");
+    only_the_program_is_left(&running, program);
+    let after = memory(&running);
+    assert!((after - before).abs() <= 64, "resident memory: {before} KiB before, {after} KiB after");
+    measured(&format!("{STORM} orphans as {}: resident {before} KiB before, {after} KiB after", mode.name()));
+    let finished = Init::new(mode).shell("exit 5").run();
+    assert_eq!(finished.ending, Ending::Exited(5));
+}
+
+fn latency_in_a_storm(mode: Mode) {
+    let mut running = storm_below_a_program(mode);
+    running.write_line("go");
+    running.ready();
+    let mut latencies = Vec::new();
+    let done = format!("done {STORM}\n");
+    while latencies.len() < 50 && !running.stdout.text().contains(&done) {
+        let value = latencies.len() as u64;
+        let sent = Instant::now();
+        running.queue(36, Payload { value, pid: 1, uid: 0 });
+        let mut received = running.received();
+        if received.number == 17 && received.code > 0 {
+            // The storm's source has ended: a child of the program, which the kernel tells about.
+            received = running.received();
+        }
+        assert_eq!(received.number, 36);
+        latencies.push(received.at - sent);
+        // Spread over the storm; nothing waits for this.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(latencies.len() >= 20, "the storm was over after {} samples", latencies.len());
+    latencies.sort();
+    let median = latencies[latencies.len() / 2];
+    assert!(median <= Duration::from_millis(10), "median {median:?}, all {latencies:?}");
+    measured(&format!("signal in a storm as {}: median {median:?} of {}", mode.name(), latencies.len()));
+}
+
+/// A measurement over five seconds, after the start has settled.
+fn idle_costs_nothing(mode: Mode) {
+    let mut running = Init::new(mode).program(probe("ignore_sigterm")).spawn();
+    running.ready();
+    let switches = |running: &Running| process::context_switches(running.pid).expect("the init runs");
+    process::wait_until_idle(running.pid);
+    let before = switches(&running);
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(switches(&running) - before, 0, "context switches in 5 s");
+}
+
+fn warning_names_the_orphan(mode: Mode) {
+    for option in ["-w", "--warn-on-reap"] {
+        // The shell that exits with 7 is an orphan by then: the program waits until the init has reaped it.
+        let script = "(sh -c 'echo orphan $$; kill -STOP $$; exit 7' &) ; exec sleep 1000";
+        let mut running = Init::new(mode).options([option, "--log-format", "json"]).shell(script).spawn();
+        let inner = running.next_line().text.split(' ').nth(1).map(str::to_owned);
+        let inner = inner.expect("the orphan prints its PID");
+        let stopped = |child: &process::Process| child.name == "sh" && child.state == 'T';
+        let orphan = poll("a stopped orphan", || children_of(&running).into_iter().find(stopped));
+        crate::support::raw::kill(orphan.pid, 18).expect("cannot continue the orphan");
+        let told = running.stderr.text_until(deadline(), |text| {
+            text.lines().any(|line| {
+                let entry: Value = serde_json::from_str(line).unwrap_or_default();
+                let message = entry["message"].as_str().unwrap_or_default();
+                let words: Vec<&str> = message.split(|letter: char| !letter.is_alphanumeric()).collect();
+                let all = [inner.as_str(), "sh", "7"].iter().all(|word| words.contains(word));
+                all && entry["level"].as_str().is_some_and(|level| level.eq_ignore_ascii_case("warn"))
+            })
+        });
+        assert!(told, "no warning names {inner}, sh and 7");
+    }
+}

@@ -1,0 +1,353 @@
+//! [E7]: the report.
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::stat::Mode as Permission;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, poll, probe, sexton_only, under_test,
+};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    let reaping = Mode::REAPING;
+    suite.in_modes("report::e7_fields", reaping, fields);
+    suite.in_modes("report::e7_readme_describes_every_field", reaping, readme_describes_every_field);
+    suite.in_modes("report::e7_endings", reaping, endings);
+    suite.in_modes("report::e7_signals_and_orphans", reaping, signals_and_orphans);
+    suite.in_modes("report::e7_written_when_told_to_stop", reaping, when_told_to_stop);
+    suite.in_modes("report::e7_replaces_the_old_one_at_once", reaping, replaces_at_once);
+    suite.in_modes("report::e7_a_link_stays", reaping, link_stays);
+    suite.in_modes("report::e7_what_a_killed_run_left_is_no_hindrance", reaping, remains_of_a_killed_run);
+    suite.in_modes("report::e7_unwritable_is_an_error_before_the_start", reaping, unwritable);
+    suite.in_modes("report::e7_unwritable_later_is_a_warning", reaping, unwritable_later);
+    suite.in_modes("report::e7_relative_path", reaping, relative_path);
+    suite.in_modes("report::e7_full_stderr_holds_nothing_up", reaping, full_stderr);
+    suite.test("report::e7_slow_stderr_holds_little_up", slow_stderr);
+    suite.in_modes("report::e7_hostile_names", reaping, hostile_names);
+    suite.in_modes("report::e7_cpu_and_memory_of_the_tree", reaping, resources_of_the_tree);
+    suite.test("report::e7_cpu_before_the_start_does_not_count", cpu_before_the_start);
+}
+
+fn read(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("no report: {error}"));
+    assert!(text.ends_with("}\n") && text.lines().count() == 1, "one line: {text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Runs a script, and returns the ending and the report.
+fn report_of(mode: Mode, options: &[&str], script: &str) -> (Ending, Value) {
+    let directory = TemporaryDirectory::new();
+    let path = directory.join("report.json");
+    let init =
+        Init::new(mode).options(["--report".as_ref(), path.as_os_str()]).options(options.iter().copied());
+    let finished = init.shell(script).run();
+    (finished.ending, read(&path))
+}
+
+/// The value's shape: names and types, with what a list holds.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+        Value::Array(list) => list.iter().take(1).map(shape).collect(),
+        Value::Number(number) if number.is_u64() => json!("integer"),
+        Value::Number(_) => json!("number"),
+        Value::String(_) => json!("string"),
+        Value::Bool(_) => json!("boolean"),
+        Value::Null => json!("null"),
+    }
+}
+
+fn fields(mode: Mode) {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    let before = now();
+    let script = "kill -USR2 $PPID; (exec sleep 1000) & sleep 0.1; exit 3";
+    let (ending, report) = report_of(mode, &["--rewrite", "USR2:WINCH", "-e", "3:4"], script);
+    let after = now();
+    assert_eq!(ending, Ending::Exited(4));
+    let expected = json!({
+        "version": "integer", "sexton": "string", "program": ["string"], "pid": "integer",
+        "started": "number", "ended": "number", "duration": "number",
+        "ending": { "kind": "string", "code": "integer" },
+        "exit_code": "integer", "timed_out": "boolean",
+        "resources": {
+            "user_seconds": "number", "system_seconds": "number", "max_rss_bytes": "integer",
+            "minor_page_faults": "integer", "major_page_faults": "integer",
+            "voluntary_context_switches": "integer", "involuntary_context_switches": "integer",
+        },
+        "orphans_reaped": "integer",
+        "signals_forwarded": [{ "signal": "string", "count": "integer" }],
+        "leftovers": [{
+            "pid": "integer", "name": "string", "command_line": ["string"], "state": "string",
+            "end": { "kind": "string", "signal": "string", "number": "integer", "core_dumped": "boolean" },
+        }],
+    });
+    assert_eq!(shape(&report), expected, "{report}");
+    assert_eq!((&report["version"], &report["sexton"]), (&json!(1), &json!(env!("CARGO_PKG_VERSION"))));
+    assert_eq!(report["program"], json!(["/bin/sh", "-c", script]));
+    assert_eq!(report["ending"], json!({ "kind": "exited", "code": 3 }));
+    assert_eq!((&report["exit_code"], &report["timed_out"]), (&json!(4), &json!(false)));
+    assert_eq!(report["signals_forwarded"], json!([{ "signal": "SIGWINCH", "count": 1 }]));
+    let leftover = &report["leftovers"][0];
+    assert_eq!((&leftover["name"], &leftover["command_line"]), (&json!("sleep"), &json!(["sleep", "1000"])));
+    assert_eq!(leftover["end"]["signal"], json!("SIGTERM"));
+    let number = |name: &str| report[name].as_f64().expect("a number");
+    assert!(before <= number("started") && number("ended") <= after, "{before} {after} {report}");
+    let difference = number("ended") - number("started") - number("duration");
+    assert!(difference.abs() < 1e-5 && number("duration") >= 0.1, "{report}");
+}
+
+/// Every name in a report stands in README's section, in backticks.
+fn readme_describes_every_field(mode: Mode) {
+    let script = "kill -USR2 $PPID; (exec sleep 1000) & sleep 0.1; exit 3";
+    let (_, report) = report_of(mode, &["-r", "USR2:WINCH"], script);
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
+    let section = readme.split_once("\n## The report").expect("README has `## The report`").1;
+    let section = section.split("\n## ").next().expect("a section has a text");
+    let sample = section.split("```").find_map(|block| block.strip_prefix("json\n")).expect("a sample");
+    let sample: Value = serde_json::from_str(sample).expect("the sample is JSON");
+    assert_eq!(names(&shape(&sample)), names(&shape(&report)), "names in the sample, and in a report");
+    let missing: Vec<_> =
+        names(&report).into_iter().filter(|name| !section.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "README tells nothing of {missing:?}");
+}
+
+fn names(value: &Value) -> Vec<String> {
+    let mut found = match value {
+        Value::Object(map) => {
+            let below = map.values().flat_map(names);
+            map.keys().cloned().chain(below).collect()
+        }
+        Value::Array(list) => list.iter().flat_map(names).collect(),
+        _ => Vec::new(),
+    };
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn endings(mode: Mode) {
+    let (ending, report) = report_of(mode, &[], "ulimit -c 0; kill -QUIT $$");
+    assert_eq!(ending, Ending::Exited(131));
+    let expected = json!({ "kind": "signaled", "signal": "SIGQUIT", "number": 3, "core_dumped": false });
+    assert_eq!((&report["ending"], &report["exit_code"]), (&expected, &json!(131)));
+    let (ending, report) = report_of(mode, &["--timeout", "100ms"], "exec sleep 1000");
+    assert_eq!(ending, Ending::Exited(124));
+    assert_eq!((&report["timed_out"], &report["exit_code"]), (&json!(true), &json!(124)));
+    assert_eq!(report["ending"]["signal"], json!("SIGTERM"));
+}
+
+fn signals_and_orphans(mode: Mode) {
+    let orphans = probe("make_orphans");
+    let script = format!(
+        "trap : USR1; {} 300; for i in 1 2 3; do kill -USR1 $PPID; sleep 0.05; done; exit 0",
+        orphans.display()
+    );
+    let (_, report) = report_of(mode, &[], &script);
+    assert_eq!(report["orphans_reaped"], json!(300));
+    assert_eq!(report["signals_forwarded"], json!([{ "signal": "SIGUSR1", "count": 3 }]));
+    assert_eq!(report["leftovers"], json!([]));
+}
+
+fn when_told_to_stop(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let path = directory.join("report.json");
+    let mut running = Init::new(mode)
+        .options(["--report".as_ref(), path.as_os_str()])
+        .program(probe("print_signals"))
+        .spawn();
+    running.ready();
+    running.signal(15);
+    assert_eq!(running.wait(), Ending::Exited(0));
+    assert_eq!(read(&path)["signals_forwarded"], json!([{ "signal": "SIGTERM", "count": 1 }]));
+}
+
+/// A reader that looks all the time finds the old report or the new one, whole, and nothing else in the directory.
+fn replaces_at_once(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let path = directory.write("report.json", "the old one");
+    let old = fs::metadata(&path).expect("it is there").ino();
+    let long = "x".repeat(100_000);
+    let mut running = Init::new(mode)
+        .options(["--report".as_ref(), path.as_os_str()])
+        .shell("read line; exit 0")
+        .args(["sh", &long])
+        .spawn();
+    running.write_line("go");
+    poll("the new one is there", || {
+        let text = fs::read_to_string(&path).expect("there is always one");
+        let is_new = text != "the old one";
+        assert!(!is_new || text.ends_with("}\n"), "half a report");
+        is_new.then_some(())
+    });
+    running.wait();
+    assert_eq!(read(&path)["program"][4], json!(long));
+    assert_ne!(fs::metadata(&path).expect("it is there").ino(), old, "another file in its place");
+    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing else is left");
+}
+
+fn link_stays(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let file = directory.write("file", "the old one");
+    let link = directory.join("link");
+    std::os::unix::fs::symlink("file", &link).expect("cannot make a link");
+    Init::new(mode).options(["--report".as_ref(), link.as_os_str()]).shell("exit 0").run();
+    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    assert_eq!(read(&file)["exit_code"], json!(0));
+}
+
+/// sexton has the same PID each time that a container starts, and so has the file that it writes first.
+fn remains_of_a_killed_run(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let path = directory.join("report.json");
+    let init = Init::new(mode).options(["--report".as_ref(), path.as_os_str()]);
+    let mut running = init.shell("echo on; read line; exit 0").spawn();
+    assert_eq!(running.next_line().text, "on");
+    let pid = if mode.is_pid1() { 1 } else { running.pid };
+    // Or what another writes now, whose PID 1 it is: either way it is not to be touched.
+    let half = directory.write(&format!(".report.json.{pid}-0"), "half a re");
+    running.write_line("go");
+    let finished = running.finish();
+    assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(0), ""));
+    assert_eq!(read(&path)["exit_code"], json!(0));
+    assert_eq!(fs::read_to_string(half).expect("it is still there"), "half a re");
+    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 2, "nothing else is left");
+}
+
+fn unwritable(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let place = directory.path();
+    let fifo = place.join("fifo");
+    nix::unistd::mkfifo(&fifo, Permission::S_IRWXU).expect("cannot make a FIFO");
+    let plain = directory.write("plain", "");
+    let closed = place.join("closed");
+    fs::create_dir(&closed).expect("it is the test's own");
+    fs::set_permissions(&closed, Permissions::from_mode(0o555)).expect("it is the test's own");
+    let paths = [
+        "/nowhere/at/all".into(),
+        place.to_owned(),
+        fifo,
+        "/dev/null".into(),
+        plain.join("below"),
+        closed.join("report"),
+        "/proc/report".into(),
+        "".into(),
+    ];
+    for path in &paths {
+        let init = Init::new(mode).user(NOBODY).options(["--report".as_ref(), path.as_os_str()]);
+        let finished = init.shell("echo started").run();
+        assert_eq!(finished.ending, Ending::Exited(125), "{path:?}: {}", finished.stderr);
+        assert_eq!(finished.stdout, "", "{path:?}");
+        let named = finished.stderr.contains("report") && finished.stderr.contains(&*path.to_string_lossy());
+        assert!(named && finished.stderr.lines().count() <= 2, "{path:?}: {}", finished.stderr);
+    }
+}
+
+fn unwritable_later(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let place = directory.join("place");
+    fs::create_dir(&place).expect("it is the test's own");
+    let path = place.join("report.json");
+    let init = Init::new(mode).options(["--report".as_ref(), path.as_os_str()]);
+    let finished = init.shell(&format!("rmdir {}; exit 3", place.display())).run();
+    assert_eq!(finished.ending, Ending::Exited(3));
+    assert!(finished.stderr.contains("warning: cannot write the report"), "{}", finished.stderr);
+}
+
+/// By then sexton stands in `/`, and the program may be anywhere.
+fn relative_path(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    fs::create_dir(directory.join("sub")).expect("it is the test's own");
+    for path in ["report.json", "./sub/../other.json", "sub/deep.json"] {
+        let init = Init::new(mode).directory(directory.path()).options(["--report", path]);
+        assert_eq!(init.shell("cd /tmp; exit 2").run().ending, Ending::Exited(2));
+        assert_eq!(read(&directory.join(path))["exit_code"], json!(2));
+    }
+}
+
+fn full_stderr(mode: Mode) {
+    let init = Init::new(mode).full_stderr().options(["--report", "-"]);
+    let mut running = init.shell("exit 6").spawn();
+    assert_eq!(running.try_wait_for(Duration::from_secs(5)), Some(Ending::Exited(6)));
+}
+
+/// A report of a megabyte, and a reader that takes 4 KiB of it at a time.
+fn slow_stderr() {
+    sexton_only();
+    let words = vec!["x".repeat(100_000); 10];
+    let mut command = Command::new(under_test().path());
+    command.args(["--report", "-", "--", "true"]).args(words).stderr(Stdio::piped());
+    let mut sexton = command.spawn().expect("cannot start sexton");
+    let mut stderr = sexton.stderr.take().expect("it is a pipe");
+    let start = Instant::now();
+    while sexton.try_wait().expect("it is the test's child").is_none() {
+        assert!(start.elapsed() < Duration::from_secs(5), "it is still writing");
+        stderr
+            .read_exact(&mut [0; 4096])
+            .expect("it writes, or it has ended and left more than that in the pipe");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn hostile_names(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let name = directory.join("a) Z 1 \u{1b}[2J\n\"");
+    let link = fs::copy(probe("ignore_sigterm"), &name);
+    link.expect("cannot copy a program");
+    let path = directory.join("report.json");
+    let options = ["--report".as_ref(), path.as_os_str(), "--leftovers".as_ref(), "kill".as_ref()];
+    let program = "\"$@\" & read line; exit 0";
+    let mut running = Init::new(mode)
+        .options(options)
+        .shell(program)
+        .args(["sh".into(), name.clone(), "\"},\n\u{1b}]0;title\u{7}".into(), "".into()])
+        .args([OsString::from_vec(vec![0xff, 0xfe])])
+        .spawn();
+    running.ready();
+    running.write_line("go");
+    let finished = running.finish();
+    assert_eq!(finished.ending, Ending::Exited(0));
+    let report = read(&path);
+    let leftover = &report["leftovers"][0];
+    let expected = json!([name, "\"},\n\u{1b}]0;title\u{7}", "", "\u{fffd}\u{fffd}"]);
+    assert_eq!(leftover["command_line"], expected);
+    assert_eq!(leftover["end"]["signal"], json!("SIGKILL"));
+    assert!(!finished.stderr.contains('\u{1b}'), "no escape sequence reaches the terminal");
+}
+
+/// A grandchild that is reaped by its parent burns CPU, and an orphan uses memory.
+fn resources_of_the_tree(mode: Mode) {
+    let burn = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
+    let allocate = "head -c 50000000 /dev/zero | tail -c 50000000 >/dev/null";
+    let (_, idle) = report_of(mode, &[], "sleep 0.3");
+    let (_, busy) =
+        report_of(mode, &[], &format!("sh -c '{burn}'; (sh -c '{allocate}; echo done' &) | read line"));
+    let cpu = |report: &Value| {
+        let part = |name: &str| report["resources"][name].as_f64().expect("a number");
+        part("user_seconds") + part("system_seconds")
+    };
+    let memory = |report: &Value| report["resources"]["max_rss_bytes"].as_u64().expect("a number");
+    assert!(cpu(&idle) < 0.05 && memory(&idle) < 20_000_000, "{idle}");
+    assert!((0.05..60.0).contains(&cpu(&busy)), "{busy}");
+    assert!((40_000_000..200_000_000).contains(&memory(&busy)), "{busy}");
+}
+
+/// A shell that becomes sexton by exec has waited for other children before, and the kernel keeps the sums.
+fn cpu_before_the_start() {
+    sexton_only();
+    let sexton = under_test().path().display().to_string();
+    let burn = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
+    let init = Init::new(Mode::Subreaper);
+    let finished = init.shell(&format!("sh -c '{burn}'; exec {sexton} --report - -- true")).run();
+    let report: Value = serde_json::from_str(&finished.stderr).expect("the report is on stderr");
+    let user = report["resources"]["user_seconds"].as_f64().expect("a number");
+    assert!(user < 0.03, "{report}");
+}

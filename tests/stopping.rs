@@ -1,0 +1,227 @@
+//! [E4] and [E5]: stop requests, the delay, SIGKILL after a while, time-outs; and races between all of them.
+
+use std::time::{Duration, Instant};
+
+use crate::support::raw::{self, Payload, bit};
+use crate::support::{
+    Ending, Init, Mode, NOBODY, Suite, deadline, find_program, poll, probe, process, sexton_only, skip,
+};
+
+pub(crate) fn tests(suite: &mut Suite) {
+    let reaping = Mode::REAPING;
+    suite.in_modes("stopping::e4_the_delay_holds_a_request_back", reaping, delay);
+    suite.in_modes("stopping::e4_the_second_request_ends_the_delay", reaping, second_request);
+    suite.in_modes("stopping::e4_a_request_before_the_start_is_held_back_too", reaping, before_the_start);
+    suite.in_modes("stopping::e4_a_program_that_ends_in_the_delay", reaping, end_in_the_delay);
+    suite.in_modes("stopping::e4_stop_signals_are_those_that_are_named", reaping, stop_signals);
+    suite.in_modes("stopping::e4_kill_after_ends_the_whole_tree", reaping, kill_after);
+    suite.in_modes("stopping::e5_timeout_then_sigkill_and_nothing_is_left", reaping, timeout_kills);
+    suite.in_modes("stopping::e5_timeout_kills_after_the_grace_by_default", reaping, timeout_then_grace);
+    suite.in_modes("stopping::e5_timeout_signal", reaping, timeout_signal);
+    suite.in_modes("stopping::e5_timeout_of_a_stopped_program", reaping, timeout_of_a_stopped_program);
+    suite.in_modes("stopping::e5_in_time", reaping, in_time);
+    suite.in_modes("stopping::s8_no_signal_is_kept_for_a_program_that_is_gone", reaping, kept_signals);
+    suite.in_modes("stopping::e4_races_of_requests_and_ends", reaping, races);
+}
+
+const TERM: i32 = 15;
+
+fn delay(mode: Mode) {
+    let init = Init::new(mode).options(["--stop-delay", "400ms"]);
+    let mut running = init.program(probe("print_signals")).spawn();
+    running.ready();
+    let sent = Instant::now();
+    running.signal(TERM);
+    running.signal(10);
+    assert_eq!(running.received().number, 10, "others are not held back");
+    let received = running.received();
+    assert_eq!(received.number, TERM);
+    let after = received.at - sent;
+    assert!((400..1400).contains(&after.as_millis()), "after {after:?}");
+    assert_eq!(running.wait(), Ending::Exited(0));
+}
+
+fn second_request(mode: Mode) {
+    let init = Init::new(mode).options(["--stop-delay", "1h"]);
+    let mut running = init.program(probe("print_signals")).args(["--keep"]).spawn();
+    running.ready();
+    running.signal(TERM);
+    let early = running.received_within(Duration::from_millis(100));
+    assert!(early.is_none(), "it is not held back");
+    running.signal(TERM);
+    assert_eq!(running.received().number, TERM);
+    running.signal(10);
+    assert_eq!(running.received().number, 10, "two requests became one");
+}
+
+/// The requests are pending when sexton starts.
+fn before_the_start(mode: Mode) {
+    let init = Init::new(mode).mask(bit(TERM) | bit(2)).pending([TERM, 2]);
+    let init = init.options(["--stop-delay", "1h", "--stop-signal", "TERM", "--stop-signal", "INT"]);
+    let mut running = init.program(probe("print_signals")).args(["--keep"]).spawn();
+    running.ready();
+    let mut numbers = [running.received().number, running.received().number];
+    numbers.sort();
+    assert_eq!(numbers, [2, TERM], "the second sets both free");
+    let init = Init::new(mode).mask(bit(TERM)).pending([TERM]).options(["--stop-delay", "300ms"]);
+    let mut running = init.program(probe("print_signals")).spawn();
+    running.ready();
+    assert_eq!(running.received().number, TERM);
+    assert_eq!(running.wait(), Ending::Exited(0));
+}
+
+fn end_in_the_delay(mode: Mode) {
+    let mut running =
+        Init::new(mode).options(["--stop-delay", "1h"]).shell("echo on; read line; exit 9").spawn();
+    assert_eq!(running.next_line().text, "on");
+    running.signal(TERM);
+    running.write_line("go");
+    assert_eq!(running.wait(), Ending::Exited(9));
+}
+
+fn stop_signals(mode: Mode) {
+    let stops = ["--stop-signal", "INT", "--stop-signal", "RTMIN+3", "--kill-after", "100ms"];
+    for signal in [2, 37] {
+        let mut running =
+            Init::new(mode).options(stops).program(probe("print_signals")).args(["--keep"]).spawn();
+        running.ready();
+        running.signal(TERM);
+        assert_eq!(running.received().number, TERM);
+        let ended = running.try_wait_for(Duration::from_millis(300));
+        assert_eq!(ended, None, "SIGTERM is a signal like others then");
+        running.signal(signal);
+        assert_eq!(running.received().number, signal);
+        assert_eq!(running.wait(), Ending::Exited(137));
+    }
+}
+
+fn kill_after(mode: Mode) {
+    let program = probe("ignore_sigterm");
+    let script = format!("trap '' TERM; (setsid {} &); while :; do sleep 1000; done", program.display());
+    let init = Init::new(mode).contained(50).options(["-k", "300ms", "--grace", "1h"]).shell(&script);
+    let mut running = init.spawn();
+    running.ready();
+    let sent = Instant::now();
+    running.signal(TERM);
+    assert_eq!(running.wait(), Ending::Exited(137));
+    let took = sent.elapsed();
+    assert!((300..1300).contains(&took.as_millis()), "took {took:?}");
+    running.finish().assert_nothing_survives();
+}
+
+fn timeout_kills(mode: Mode) {
+    let program = probe("ignore_sigterm");
+    let script = format!("trap '' TERM; (setsid {} &); while :; do sleep 1000; done", program.display());
+    let start = Instant::now();
+    let finished =
+        Init::new(mode).contained(50).options(["--timeout", "1s", "-k", "1s"]).shell(&script).run();
+    let took = start.elapsed();
+    assert_eq!(finished.ending, Ending::Exited(124));
+    assert!((2000..3000).contains(&took.as_millis()), "took {took:?}");
+    finished.assert_nothing_survives();
+}
+
+fn timeout_then_grace(mode: Mode) {
+    let start = Instant::now();
+    let init = Init::new(mode).options(["--timeout=100ms", "--grace=300ms"]);
+    let finished = init.program(probe("ignore_sigterm")).run();
+    let took = start.elapsed();
+    assert_eq!(finished.ending, Ending::Exited(124));
+    assert!((400..1400).contains(&took.as_millis()), "took {took:?}");
+    assert!(finished.stderr.contains("time"), "nothing tells why: {:?}", finished.stderr);
+}
+
+fn timeout_signal(mode: Mode) {
+    let init = Init::new(mode).options(["--timeout", "200ms", "--timeout-signal", "USR1", "-e", "124:77"]);
+    let mut running = init.program(probe("print_signals")).spawn();
+    running.ready();
+    let mut numbers = [running.received().number, running.received().number];
+    numbers.sort();
+    assert_eq!(numbers, [10, 18], "and SIGCONT, for one that is stopped");
+    running.signal(TERM);
+    assert_eq!(running.wait(), Ending::Exited(77), "124, remapped, although the program exits with 0");
+}
+
+fn timeout_of_a_stopped_program(mode: Mode) {
+    let init = Init::new(mode).options(["--timeout", "200ms", "--kill-after", "1h"]);
+    let finished = init.shell("trap 'echo continued; exit 1' TERM; kill -STOP $$; exit 2").run();
+    assert_eq!((finished.ending, finished.stdout.as_str()), (Ending::Exited(124), "continued\n"));
+}
+
+fn in_time(mode: Mode) {
+    let init = Init::new(mode).options(["--timeout", "1h", "--timeout-signal", "KILL"]);
+    let finished = init.shell("exit 5").run();
+    assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(5), ""));
+}
+
+/// The program's user may have no more signals queued, so sexton keeps those that come, and tries again. When
+/// the program is reaped its PID is anybody's.
+fn kept_signals(mode: Mode) {
+    sexton_only();
+    let prlimit = find_program("prlimit").unwrap_or_else(|| skip("needs prlimit"));
+    let (prlimit, program) = (prlimit.display(), probe("print_signals"));
+    let limited = format!("{prlimit} --sigpending=3:3 {} --keep", program.display());
+    let init = Init::new(mode).contained(50).user(NOBODY).options(["-v", "--grace", "300ms"]);
+    let mut running = init.shell(&format!("trap '' TERM; sleep 1000 & exec {limited}")).spawn();
+    let inner = running.ready();
+    let program = running.program_pid(inner);
+    raw::kill(program, 19).expect("cannot stop the program");
+    let is_stopped = |process: process::Process| (process.state == 'T').then_some(());
+    poll("it stops", || process::Process::find(program).and_then(is_stopped));
+    for value in 0..20 {
+        running.queue(40, Payload { value, pid: 1, uid: 0 });
+    }
+    let told = running.stderr.text_until(deadline(), |text| text.contains("forwarded SIGRTMIN+6"));
+    assert!(told, "none is forwarded");
+    let forwarded = running.stderr.text().matches("forwarded SIGRTMIN+6").count();
+    assert!(forwarded < 20, "the limit limits nothing");
+    // One that dies has an empty queue again, and may be sent them all before it can be reaped.
+    raw::kill(program, 9).expect("cannot kill the program");
+    let finished = running.finish();
+    assert_eq!(finished.ending, Ending::Exited(137));
+    assert!(!finished.stderr.contains("cannot forward"), "a signal was sent to a PID that was reaped");
+}
+
+/// What runs, with which options, and the codes that may come of it when stop requests come at any time.
+const RACES: [(&[&str], &str, &[i32]); 5] = [
+    (&[], "exit 7", &[7, 143]),
+    (&["--stop-delay", "2ms"], "sleep 0.003; exit 7", &[7, 143]),
+    (&["--grace", "3ms"], "(trap '' TERM; sleep 1000) & exit 7", &[7, 143]),
+    (&["-k", "1ms", "--leftovers", "wait"], "trap '' TERM; sleep 0.004; exit 7", &[7, 137, 143]),
+    (&["--timeout", "3ms", "-k", "1ms", "--stop-delay", "1ms"], "sleep 0.003; exit 7", &[7, 124, 137, 143]),
+];
+
+/// 1,000 runs in each mode. Requests come once to three times: in every second run from before the exec of sexton on,
+/// with SIGTERM blocked until sexton takes it; in the others from the program's start on.
+fn races(mode: Mode) {
+    sexton_only();
+    for number in 0..1000u32 {
+        let (options, script, expected) = RACES[number as usize % RACES.len()];
+        let before_exec = number % 2 == 0;
+        let init = Init::new(mode).options(options.iter().copied());
+        let mut running = if before_exec {
+            init.mask(bit(TERM)).shell(script).spawn()
+        } else {
+            let running = init.shell(&format!("echo on; {script}")).spawn();
+            // None when it was out of time before.
+            _ = running.stdout.line(0, deadline());
+            running
+        };
+        let start = Instant::now();
+        for count in 0..=(number / 10 % 3) {
+            // Spread over the first milliseconds, evenly.
+            let moment = Duration::from_micros(u64::from(number / 30 % 33 * 240 + count * 700));
+            while start.elapsed() < moment {
+                std::hint::spin_loop();
+            }
+            // It is not reaped before this says so.
+            if !running.is_running() {
+                break;
+            }
+            _ = raw::kill(running.pid, TERM);
+        }
+        let ending = running.wait();
+        let Ending::Exited(code) = ending else { panic!("race {number} {options:?}: {ending:?}") };
+        assert!(expected.contains(&code), "race {number} {options:?}: {code}");
+    }
+}

@@ -1,0 +1,65 @@
+//! Scenarios on a terminal that must go the same with the init under test in front of the programs and without.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::pty::{Terminal, Wrapper};
+
+/// How often each scenario is run, one after another: `SEXTON_REPEAT`.
+pub(crate) fn repeat() -> u32 {
+    std::env::var("SEXTON_REPEAT").ok().and_then(|word| word.parse().ok()).unwrap_or(1)
+}
+
+/// Runs a scenario without a wrapper, and with the init under test with each of these options; what can be seen must
+/// be the same.
+pub(crate) fn same_with_and_without(wrappers: &[Wrapper], scenario: impl Fn(Wrapper) -> Terminal) {
+    for round in 1..=repeat() {
+        let reference = reference(&scenario);
+        for wrapper in wrappers {
+            let terminal = scenario(*wrapper);
+            let transcript = terminal.transcript();
+            let words = wrapper.words().join(" ");
+            assert!(
+                transcript == reference,
+                "not the same in round {round}.\n--- with {words}\n{transcript}\n--- without\n{reference}\n---"
+            );
+        }
+    }
+}
+
+/// What is seen without a wrapper. A shell on a machine that has too much to do is sometimes late itself to see that a job
+/// stopped or ended; that tells nothing of the init, so it has three attempts. What is compared with it has one.
+fn reference(scenario: &impl Fn(Wrapper) -> Terminal) -> String {
+    let attempt = || catch_unwind(AssertUnwindSafe(|| scenario(Wrapper::None).transcript()));
+    (0..2).find_map(|_| attempt().ok()).unwrap_or_else(|| scenario(Wrapper::None).transcript())
+}
+
+/// The screen, as far as it is the same each time.
+///
+/// Shells tell of a job as soon as they have waited for it, which may be one prompt earlier or later. So what they say
+/// of each job (`[1]+  Stopped ...`) stands apart, without repetitions, and without "Running", which it says until it
+/// knows better. Columns move with the width of PIDs. Numbers of three and more digits
+/// that stand alone are PIDs: of a job, or in a shell's message. And the kernel says that it dumped core even where the
+/// limit is 0, if cores go to a pipe (core(5)).
+pub(crate) fn comparable(screen: &str) -> String {
+    let screen = screen.replace(" (core dumped)", "").replace('\r', "");
+    let is_pid = |word: &str| word.len() >= 3 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let (mut lines, mut jobs) = (Vec::new(), BTreeMap::<&str, Vec<String>>::new());
+    for line in screen.lines().filter(|line| !line.is_empty()) {
+        let words = line.split_whitespace().map(|word| if is_pid(word) { "PID" } else { word });
+        let text = words.collect::<Vec<_>>().join(" ");
+        let Some((job, what)) = line.strip_prefix('[').and_then(|_| text.split_once(']')) else {
+            if !(line.ends_with("=> jobs") && lines.last() == Some(&text)) {
+                lines.push(text);
+            }
+            continue;
+        };
+        let states = jobs.entry(&line[..job.len()]).or_default();
+        let what = what.trim_start_matches([' ', '+', '-']).to_owned();
+        if states.last() != Some(&what) && !what.to_lowercase().starts_with("running") {
+            states.push(what);
+        }
+    }
+    let jobs = jobs.iter().map(|(job, states)| format!("{job}]:\n    {}", states.join("\n    ")));
+    [lines.join("\n")].into_iter().chain(jobs).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,52 @@
+//! Keeps programs that fork wildly in bounds: a `pids` cgroup of their own (version 1 or 2).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::{skip, try_poll};
+
+/// A cgroup with a limit; gone when dropped, at the latest when what is in it is.
+pub(crate) struct PidsLimit {
+    path: PathBuf,
+}
+
+impl PidsLimit {
+    /// Besides the init and its descendants, up to two processes of the test's own are in it.
+    pub(crate) fn new(limit: u32) -> PidsLimit {
+        PidsLimit::exactly(limit + 2)
+    }
+
+    pub(crate) fn exactly(limit: u32) -> PidsLimit {
+        let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+        let group = roots.iter().find_map(|root| PidsLimit::below(Path::new(root), limit));
+        group.unwrap_or_else(|| skip("needs root and a pids cgroup"))
+    }
+
+    /// In another cgroup; `None` where that cannot be, or hands the controller down to nobody.
+    pub(crate) fn below(above: &Path, limit: u32) -> Option<PidsLimit> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = above.join(format!("sexton-test-{}-{number}", std::process::id()));
+        fs::create_dir(&path).ok()?;
+        let group = PidsLimit { path };
+        fs::write(group.path.join("pids.max"), limit.to_string()).is_ok().then_some(group)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PidsLimit {
+    fn drop(&mut self) {
+        // Processes leave it a moment after they are reaped.
+        try_poll(Duration::from_secs(5), || fs::remove_dir(&self.path).ok());
+    }
+}
+
+/// How many processes are in the cgroup, zombies included.
+pub(crate) fn count(cgroup: &Path) -> Option<u32> {
+    fs::read_to_string(cgroup.join("pids.current")).ok()?.trim().parse().ok()
+}
