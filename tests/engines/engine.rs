@@ -110,7 +110,7 @@ impl Engine {
     }
 }
 
-fn must_succeed(mut command: Command) -> String {
+pub(crate) fn must_succeed(mut command: Command) -> String {
     let output = command.output().expect("the command is there");
     assert!(
         output.status.success(),
@@ -165,7 +165,7 @@ fn static_busybox() -> Vec<u8> {
         .unwrap_or_else(|| skip("needs a static busybox (Debian: busybox-static)"))
 }
 
-/// What the samples in examples/kubernetes/ call their programs. It leaves an orphan.
+/// What the samples call their programs. It leaves an orphan.
 const SERVER: &str = "#!/bin/sh
 trap 'echo stopped; exit 0' TERM
 (exec sleep 1001 &)
@@ -180,7 +180,7 @@ fn install_busybox(directory: &TemporaryDirectory, busybox: &[u8]) {
     fs::write(bin.join("busybox"), busybox).expect("the directory is the test's own");
     let executable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(bin.join("busybox"), executable).expect("the file is the test's own");
-    for server in ["web", "sidecar"] {
+    for server in ["web", "sidecar", "worker"] {
         fs::write(bin.join(server), SERVER).expect("the directory is the test's own");
         fs::set_permissions(bin.join(server), fs::Permissions::from_mode(0o755))
             .expect("the file is the test's own");

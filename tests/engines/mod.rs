@@ -2,6 +2,7 @@
 //!
 //! The images are made here, and stay, some megabytes for each build under test: `localhost/sexton-test-*`.
 
+mod compose;
 mod engine;
 mod kubernetes;
 mod pids_limit;
@@ -34,6 +35,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test_with("engines::in_a_user_namespace::with_podman", Engine::Podman, user_namespace);
     suite.test_with("engines::samples_of_configuration::with_docker", Engine::Docker, daemon_json);
     suite.test_with("engines::samples_of_configuration::with_podman", Engine::Podman, containers_conf);
+    compose::tests(suite);
     kubernetes::tests(suite);
     pod::tests(suite);
 }
