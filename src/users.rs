@@ -74,6 +74,13 @@ pub enum UserError {
     },
     /// A number that is not in /etc/passwd, and no group to go with it.
     GroupIsMissing(u32),
+    /// A number that no user or group can have.
+    TooLarge {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The number.
+        number: String,
+    },
 }
 
 impl fmt::Display for UserError {
@@ -88,11 +95,18 @@ impl fmt::Display for UserError {
             UserError::GroupIsMissing(user) => {
                 write!(f, "user {user} is not in /etc/passwd, so its group is not known; write {user}:GROUP")
             }
+            UserError::TooLarge { what, number } => {
+                write!(f, "no {what} has the number {number}; the largest is {LARGEST}")
+            }
         }
     }
 }
 
 impl std::error::Error for UserError {}
+
+/// The largest number of a user or group. setresuid(2) and setresgid(2) take the one after it, -1, for "leave it as it
+/// is": the program would stay root.
+const LARGEST: u32 = u32::MAX - 1;
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
@@ -118,7 +132,7 @@ impl Users {
 
     /// Finds out who is meant.
     pub fn look_up(&self, wish: &UserWish) -> Result<Identity, UserError> {
-        let number = wish.user.parse::<u32>().ok();
+        let number = number(&wish.user);
         // A name may be made of digits, and then it is the name that counts, as chown(1) has it.
         let entry = self.passwd_entry(&wish.user);
         let (user, entry) = match (entry, number) {
@@ -160,13 +174,13 @@ impl Users {
         self.group.iter().flat_map(|file| file.lines()).filter_map(|line| {
             let mut fields = line.split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
-            Some((name, fields.next()?.parse().ok()?, fields.next().unwrap_or("")))
+            Some((name, number(fields.next()?)?, fields.next().unwrap_or("")))
         })
     }
 
     fn group(&self, wish: &str) -> Result<u32, UserError> {
         let found = self.group_entries().find(|(name, ..)| *name == wish).map(|(_, group, _)| group);
-        found.or_else(|| wish.parse().ok()).ok_or_else(|| unknown("group", wish, GROUP, &self.group))
+        found.or_else(|| number(wish)).ok_or_else(|| unknown("group", wish, GROUP, &self.group))
     }
 
     fn groups_of(&self, user: &str) -> Vec<u32> {
@@ -176,7 +190,19 @@ impl Users {
 }
 
 fn unknown(what: &'static str, name: &str, file: &'static str, read: &Result<String, String>) -> UserError {
+    if is_number(name) {
+        return UserError::TooLarge { what, number: name.to_owned() };
+    }
     UserError::Unknown { what, name: name.to_owned(), file, unreadable: read.as_ref().err().cloned() }
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Of digits only: `u32::from_str` would also take a plus sign.
+fn number(word: &str) -> Option<u32> {
+    is_number(word).then(|| word.parse().ok())?.filter(|number| *number <= LARGEST)
 }
 
 /// A line of passwd(5).
@@ -191,7 +217,7 @@ impl PasswdEntry {
     fn parse(line: &str) -> Option<PasswdEntry> {
         let mut fields = line.split(':');
         let (name, _password) = (fields.next()?, fields.next()?);
-        let (user, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (user, group) = (number(fields.next()?)?, number(fields.next()?)?);
         let (_comment, home) = (fields.next(), fields.next().unwrap_or(""));
         Some(PasswdEntry { name: name.to_owned(), user, group, home: home.to_owned() })
     }
@@ -242,6 +268,10 @@ mod tests {
         assert!(matches!(look_up("nobody"), Err(UserError::Unknown { what: "user", .. })));
         assert!(matches!(look_up("app:nogroup"), Err(UserError::Unknown { what: "group", .. })));
         assert_eq!(look_up("4000"), Err(UserError::GroupIsMissing(4000)));
+        assert!(matches!(look_up("+1:0"), Err(UserError::Unknown { what: "user", .. })));
+        assert!(matches!(look_up("4294967295:0"), Err(UserError::TooLarge { what: "user", .. })));
+        assert!(matches!(look_up("0:4294967295"), Err(UserError::TooLarge { what: "group", .. })));
+        assert!(look_up("4294967294:4294967294").is_ok());
         for word in ["", ":", "app:", ":staff", "a:b:c"] {
             assert!(word.parse::<UserWish>().is_err(), "{word}");
         }

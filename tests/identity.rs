@@ -84,9 +84,16 @@ fn groups_are_not_inherited() {
 fn unknown_user(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let file = directory.join("started");
-    for (user, told) in
-        [("no-such-user", "no-such-user"), ("0:no-such-group", "no-such-group"), ("4321", "4321:GROUP")]
-    {
+    let cases = [
+        ("no-such-user", "no-such-user"),
+        ("0:no-such-group", "no-such-group"),
+        ("4321", "4321:GROUP"),
+        // setresuid(2) and setresgid(2) take -1 for "leave it as it is", which is root here.
+        ("4294967295:0", "no user has the number 4294967295"),
+        ("0:4294967295", "no group has the number 4294967295"),
+        ("4294967296:0", "no user has the number 4294967296"),
+    ];
+    for (user, told) in cases {
         let finished =
             Init::new(mode).options(["-u", user]).shell(&format!("touch {}", file.display())).run();
         assert_eq!(finished.ending, Ending::Exited(125), "{user}");
