@@ -3,10 +3,14 @@
 //! stderr is shared with the program, so it must stay in blocking mode: O_NONBLOCK would be the program's too.
 //! Each write is made non-blocking by itself; what does not fit is lost.
 
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::sys::descriptors;
@@ -23,35 +27,53 @@ pub fn write(bytes: &[u8]) {
 /// Writes, and waits up to this long in all from when it is full for the first time.
 pub fn write_within(bytes: &[u8], patience: Duration) {
     let mut deadline = None;
-    for piece in bytes.chunks(PIECE) {
-        let mut result = try_write(piece);
-        if result == Err(Errno::EAGAIN) {
-            let now = Instant::now();
-            let left = deadline.get_or_insert(now + patience).saturating_duration_since(now);
-            if is_writable(PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-                result = try_write(piece);
+    for mut piece in bytes.chunks(PIECE) {
+        while !piece.is_empty() {
+            match try_write(piece) {
+                Ok(written @ 1..) => piece = &piece[written..],
+                Err(Errno::EAGAIN) => {
+                    let now = Instant::now();
+                    let left = deadline.get_or_insert(now + patience).saturating_duration_since(now);
+                    if left.is_zero() || !is_writable(left) {
+                        return;
+                    }
+                }
+                Ok(0) | Err(_) => return,
             }
-        }
-        if result.is_err() {
-            return;
         }
     }
 }
 
 fn try_write(piece: &[u8]) -> Result<usize, Errno> {
-    match descriptors::write_without_waiting(std::io::stderr().as_fd(), piece) {
+    match descriptors::write_without_waiting(io::stderr().as_fd(), piece) {
         // This kind of file knows no such writes: terminals, and pipes before Linux 6.4.
-        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) if is_writable(PollTimeout::ZERO) => {
-            nix::unistd::write(std::io::stderr(), piece)
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) if is_writable(Duration::ZERO) => {
+            write_where_there_is_room(piece)
         }
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => Err(Errno::EAGAIN),
         result => result,
     }
 }
 
-fn is_writable(patience: PollTimeout) -> bool {
-    let stderr = std::io::stderr();
+/// A terminal may have room for a part only, and then keeps the writer until somebody reads (`n_tty_write` in the
+/// kernel). O_NONBLOCK is for all who share the open file, so it is opened once more, for this write alone.
+fn write_where_there_is_room(piece: &[u8]) -> Result<usize, Errno> {
+    let stderr = io::stderr();
+    if stderr.is_terminal() {
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+        let opened = File::options().write(true).custom_flags(flags).open("/proc/self/fd/2");
+        // Without /proc, or where it is another user's terminal, there is no other way than the one below.
+        if let Ok(terminal) = opened {
+            return nix::unistd::write(terminal, piece);
+        }
+    }
+    nix::unistd::write(stderr, piece)
+}
+
+fn is_writable(patience: Duration) -> bool {
+    let stderr = io::stderr();
     let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
     poll(&mut descriptors, patience).is_ok()
         && descriptors[0].revents().is_some_and(|events| events == PollFlags::POLLOUT)
 }

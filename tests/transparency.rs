@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::pty::open_pty;
 use crate::support::{
     Ending, Init, Mode, NOBODY, Running, Suite, TemporaryDirectory, deadline, poll, probe, process, raw,
 };
@@ -38,6 +39,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("transparency::t5_nothing_on_stdout_even_at_vvv", reaping, nothing_on_stdout);
     suite.in_modes("transparency::t5_closed_stderr_is_no_reason_to_end", reaping, closed_stderr);
     suite.in_modes("transparency::t5_full_stderr_does_not_stall", reaping, full_stderr);
+    suite.in_modes("transparency::t5_a_terminal_that_nobody_reads_does_not_stall", reaping, unread_terminal);
 }
 
 /// Init's world as the program sees it.
@@ -326,6 +328,20 @@ fn full_stderr(mode: Mode) {
     let mut running = Init::new(mode).options(options).program(probe("print_signals")).full_stderr().spawn();
     running.ready();
     for _ in 0..100 {
+        running.signal(10);
+        assert_eq!(running.received().number, 10);
+    }
+    running.signal(15);
+    assert_eq!(running.wait(), Ending::Exited(0));
+}
+
+/// Before it is full it has room for a part of a line.
+fn unread_terminal(mode: Mode) {
+    let (_unread, path) = open_pty();
+    let init = Init::new(mode).options(["-vvv"]).program(probe("print_signals"));
+    let mut running = init.session_member().world(format!("open=2:w:keep:{path}")).spawn();
+    running.ready();
+    for _ in 0..1000 {
         running.signal(10);
         assert_eq!(running.received().number, 10);
     }

@@ -370,7 +370,8 @@ impl Terminal {
     }
 }
 
-fn open_pty() -> (PtyMaster, String) {
+/// The side that shows what is written, and the path of the other.
+pub(crate) fn open_pty() -> (PtyMaster, String) {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("cannot open a pty");
     grantpt(&master).expect("cannot grant access to the pty");
     unlockpt(&master).expect("cannot unlock the pty");
