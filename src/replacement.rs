@@ -1,6 +1,5 @@
 //! Files that are replaced whole.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,10 +12,12 @@ const NAMES: u32 = 1000;
 /// Writes a file beside the target and renames it, so that there is never half a file under that name: somebody
 /// may be about to read it, or to execute it. It gets the permissions, or else those of any new file.
 pub fn replace(target: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
-    let name = target.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    if target.file_name().is_none() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     // Nobody is to have it open for writing who may not later.
     let mode = if permissions.is_some() { 0o600 } else { 0o666 };
-    let (temporary, mut file) = create_beside(target, name, mode)?;
+    let (temporary, mut file) = create_beside(target, mode)?;
     let result = file
         .write_all(bytes)
         // The umask does not count for this.
@@ -33,13 +34,11 @@ pub fn replace(target: &Path, bytes: &[u8], permissions: Option<Permissions>) ->
     result
 }
 
-fn create_beside(target: &Path, name: &OsStr, mode: u32) -> io::Result<(PathBuf, File)> {
+/// Its name has nothing of the target's, which may be as long as a name can be.
+fn create_beside(target: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     let mut number = 0;
     loop {
-        let mut temporary = OsStr::new(".").to_owned();
-        temporary.push(name);
-        temporary.push(format!(".{}-{number}", std::process::id()));
-        let temporary = target.with_file_name(temporary);
+        let temporary = target.with_file_name(format!(".sexton-{}-{number}", std::process::id()));
         match OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < NAMES => number += 1,
             result => return result.map(|file| (temporary, file)),

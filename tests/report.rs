@@ -26,6 +26,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("report::e7_replaces_the_old_one_at_once", reaping, replaces_at_once);
     suite.in_modes("report::e7_a_link_stays", reaping, link_stays);
     suite.in_modes("report::e7_what_a_killed_run_left_is_no_hindrance", reaping, remains_of_a_killed_run);
+    suite.in_modes("report::e7_the_longest_name", reaping, longest_name);
     suite.in_modes("report::e7_unwritable_is_an_error_before_the_start", reaping, unwritable);
     suite.in_modes("report::e7_unwritable_later_is_a_warning", reaping, unwritable_later);
     suite.in_modes("report::e7_relative_path", reaping, relative_path);
@@ -213,13 +214,22 @@ fn remains_of_a_killed_run(mode: Mode) {
     assert_eq!(running.next_line().text, "on");
     let pid = if mode.is_pid1() { 1 } else { running.pid };
     // Or what another writes now, whose PID 1 it is: either way it is not to be touched.
-    let half = directory.write(&format!(".report.json.{pid}-0"), "half a re");
+    let half = directory.write(&format!(".sexton-{pid}-0"), "half a re");
     running.write_line("go");
     let finished = running.finish();
     assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(0), ""));
     assert_eq!(read(&path)["exit_code"], json!(0));
     assert_eq!(fs::read_to_string(half).expect("it is still there"), "half a re");
     assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 2, "nothing else is left");
+}
+
+/// NAME_MAX is 255: the file that is written first cannot have this name and more.
+fn longest_name(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let path = directory.join(&"r".repeat(255));
+    let finished = Init::new(mode).options(["--report".as_ref(), path.as_os_str()]).shell("exit 3").run();
+    assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(3), ""));
+    assert_eq!(read(&path)["exit_code"], json!(3));
 }
 
 fn unwritable(mode: Mode) {
