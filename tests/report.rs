@@ -26,6 +26,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("report::e7_replaces_the_old_one_at_once", reaping, replaces_at_once);
     suite.in_modes("report::e7_a_link_stays", reaping, link_stays);
     suite.in_modes("report::e7_what_a_killed_run_left_is_no_hindrance", reaping, remains_of_a_killed_run);
+    suite.in_modes("report::e7_several_inits_write_one_file", &[Mode::Pid1], several_write_one);
     suite.in_modes("report::e7_the_longest_name", reaping, longest_name);
     suite.in_modes("report::e7_unwritable_is_an_error_before_the_start", reaping, unwritable);
     suite.in_modes("report::e7_unwritable_later_is_a_warning", reaping, unwritable_later);
@@ -221,6 +222,25 @@ fn remains_of_a_killed_run(mode: Mode) {
     assert_eq!(read(&path)["exit_code"], json!(0));
     assert_eq!(fs::read_to_string(half).expect("it is still there"), "half a re");
     assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 2, "nothing else is left");
+}
+
+/// As in containers that share a volume, where each is PID 1.
+fn several_write_one(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let path = directory.join("report.json");
+    let start = || {
+        let init = Init::new(mode).options(["--report".as_ref(), path.as_os_str()]);
+        init.shell("echo on; read line; exit 0").spawn()
+    };
+    let mut all: Vec<_> = (0..16).map(|_| start()).collect();
+    all.iter_mut().for_each(|running| assert_eq!(running.next_line().text, "on"));
+    all.iter_mut().for_each(|running| running.write_line("go"));
+    for running in all {
+        let finished = running.finish();
+        assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(0), ""));
+    }
+    assert_eq!(read(&path)["exit_code"], json!(0));
+    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing else is left");
 }
 
 /// NAME_MAX is 255: the file that is written first cannot have this name and more.
