@@ -78,6 +78,9 @@ macro_rules! standard_signals {
             $(#[doc = concat!("`", stringify!($standard), "`, see signal(7).")]
             pub const $name: Signal = Signal::standard(StandardSignal::$standard);)*
         }
+
+        #[cfg(test)]
+        const STANDARD: &[Signal] = &[$(Signal::$name),*];
     };
 }
 
@@ -291,6 +294,11 @@ mod tests {
         assert_eq!(written(49), "SIGRTMIN+15");
         assert_eq!(written(50), "SIGRTMAX-14");
         assert_eq!(written(64), "SIGRTMAX");
+    }
+
+    #[test]
+    fn every_standard_signal_has_a_constant() {
+        assert_eq!(STANDARD, Signal::all().take(31).collect::<Vec<_>>());
     }
 
     #[test]
