@@ -53,39 +53,43 @@ impl Launcher {
         self
     }
 
-    /// Adds an argument.
+    /// Adds an argument; none by default, and the program's name goes before the first. One with a NUL in it is an
+    /// error of [`run`](Launcher::run) ([`Error::Nul`]).
     pub fn arg(self, argument: impl Into<OsString>) -> Launcher {
         self.with(|config| config.arguments.push(argument.into()))
     }
 
-    /// Adds arguments.
+    /// Adds arguments, as [`arg`](Launcher::arg) does.
     pub fn args<A: Into<OsString>>(self, arguments: impl IntoIterator<Item = A>) -> Launcher {
         self.with(|config| config.arguments.extend(arguments.into_iter().map(Into::into)))
     }
 
-    /// To whom signals go; the program alone by default. [`Delivery::Group`] contradicts [`GroupWish::Foreground`].
+    /// To whom signals go; the program alone by default. [`Delivery::Group`] contradicts [`GroupWish::Foreground`], which
+    /// is an error of `run`.
     pub fn deliver(self, to: Delivery) -> Launcher {
         self.with(|config| config.delivery = to)
     }
 
-    /// The program's process group; decided by the surroundings by default.
+    /// The program's process group; by default this process's own as a shell's job, and else one of the program's own
+    /// (setpgid(2)).
     pub fn group(self, group: GroupWish) -> Launcher {
         self.with(|config| config.group = group)
     }
 
-    /// Sends `to` when `from` arrives; nothing where there is none. Of several for one signal the last counts, and
-    /// a result is not rewritten again. SIGKILL and SIGSTOP never arrive (signal(7)).
+    /// Sends `to` when `from` arrives; nothing where there is none. By default every signal is sent on as it is. Of
+    /// several for one signal the last counts, and a result is not rewritten again. SIGKILL and SIGSTOP never arrive
+    /// (signal(7)).
     pub fn rewrite(self, from: Signal, to: Option<Signal>) -> Launcher {
         self.with(|config| config.rewrites.insert(Rewrite { from, to }))
     }
 
     /// Whether orphans are adopted when this process is not PID 1; by default, if the kernel lets it
-    /// (PR_SET_CHILD_SUBREAPER(2const)).
+    /// (PR_SET_CHILD_SUBREAPER(2const)). With [`Subreaper::Required`] it is an error of `run` where it does not.
     pub fn subreaper(self, subreaper: Subreaper) -> Launcher {
         self.with(|config| config.subreaper = subreaper)
     }
 
-    /// Logs every orphan that is reaped, with its name, as a warning of the crate `log`.
+    /// Whether every orphan that is reaped is logged with its name, as a warning of the crate `log`; not by default.
     pub fn warn_on_reap(self, warn: bool) -> Launcher {
         self.with(|config| config.warn_on_reap = warn)
     }
@@ -96,7 +100,7 @@ impl Launcher {
         self.with(|config| (config.leftovers, config.grace) = (leftovers, grace))
     }
 
-    /// The signals that ask for an end; SIGTERM by default.
+    /// The signals that ask for an end, in the place of those before; SIGTERM by default.
     pub fn stop_signals(self, signals: impl IntoIterator<Item = Signal>) -> Launcher {
         self.with(|config| config.stop_signals = signals.into_iter().collect::<SignalSet>())
     }
@@ -123,19 +127,19 @@ impl Launcher {
         self.with(|config| config.timeout_signal = signal)
     }
 
-    /// Where a report is written at the end: a line of JSON, which README describes. Where it is clear before the
-    /// start that it cannot be written, `run` fails; later that is a warning.
+    /// Where a report is written at the end, a line of JSON, which README describes; nowhere by default. Where it is
+    /// clear before the start that it cannot be written, `run` fails; later that is a warning.
     pub fn report(self, to: ReportTo) -> Launcher {
         self.with(|config| config.report = Some(to))
     }
 
-    /// Exchanges an exit code for another in [`Outcome::exit_code`]; 128 + N is the code of signal N. Of several for
-    /// one code the last counts, and a result is not exchanged again.
+    /// Exchanges an exit code for another in [`Outcome::exit_code`]; none by default. 128 + N is the code of signal N. Of
+    /// several for one code the last counts, and a result is not exchanged again.
     pub fn remap(self, code: u8, new: u8) -> Launcher {
         self.with(|config| config.remaps.insert(Remap { code, new }))
     }
 
-    /// Whether [`Outcome::end`] is the signal that ended the program, where one did.
+    /// Whether [`Outcome::end`] is the signal that ended the program, where one did; [`Reraise::Auto`] by default.
     pub fn reraise(self, reraise: Reraise) -> Launcher {
         self.with(|config| config.reraise = reraise)
     }
@@ -146,8 +150,9 @@ impl Launcher {
         self.with(|config| config.parent_death_signal = Some(signal))
     }
 
-    /// Runs the program as another user, with that user's HOME, USER and LOGNAME; this process needs the privilege
-    /// (CAP_SETUID, CAP_SETGID, capabilities(7)).
+    /// Runs the program as another user, with that user's HOME, USER and LOGNAME; as this process's own by default. This
+    /// process needs the privilege (CAP_SETUID, CAP_SETGID, capabilities(7)). A user who is not there is an error of
+    /// `run` ([`Error::User`]).
     ///
     /// ```no_run
     /// let user = "app:staff".parse()?;
@@ -158,17 +163,20 @@ impl Launcher {
         self.with(|config| config.user = Some(user))
     }
 
-    /// Lets no exec give the program more privileges (PR_SET_NO_NEW_PRIVS(2const)).
+    /// Lets no exec give the program more privileges; by default it inherits whether one may
+    /// (PR_SET_NO_NEW_PRIVS(2const)).
     pub fn no_new_privs(self) -> Launcher {
         self.with(|config| config.no_new_privs = true)
     }
 
-    /// Runs the program in another directory, to which it goes as the user that it becomes.
+    /// Runs the program in another directory than this process's, to which it goes as the user that it becomes. One to
+    /// which it cannot go is an error of `run`.
     pub fn directory(self, directory: impl Into<PathBuf>) -> Launcher {
         self.with(|config| config.directory = Some(directory.into()))
     }
 
-    /// Sets a variable for the program, in the place of an inherited one. Neither part may have a NUL in it.
+    /// Sets a variable for the program, in the place of an inherited one; by default it inherits all. A NUL in either
+    /// part is an error of `run` ([`Error::Nul`]).
     pub fn env(self, key: impl Into<OsString>, value: impl Into<OsString>) -> Launcher {
         self.with(|config| {
             let mut entry = key.into();
@@ -178,13 +186,15 @@ impl Launcher {
         })
     }
 
-    /// Takes a variable out of the program's environment.
+    /// Takes a variable out of what the program inherits; none by default. One that is set by [`env`](Launcher::env)
+    /// stays.
     pub fn env_remove(self, key: impl Into<OsString>) -> Launcher {
         self.with(|config| config.unset_variables.push(key.into()))
     }
 
-    /// Expands `${VAR}` and `${VAR:-default}` in the arguments, from the program's environment. As in a shell the default
-    /// is for a variable that is not set or empty; `$${` stands for a plain `${`.
+    /// Expands `${VAR}` and `${VAR:-default}` in the arguments, from the program's environment; by default they are taken
+    /// as they stand. As in a shell the default is for a variable that is not set or empty; `$${` stands for a plain
+    /// `${`. What is not understood is an error of `run` ([`Error::Expand`]).
     pub fn expand_variables(self) -> Launcher {
         self.with(|config| config.expand_variables = true)
     }
