@@ -139,8 +139,8 @@ macro_rules! words {
         pub enum $type { $($(#[$variant_doc])* $variant),* }
 
         impl $type {
-            /// The words, as they are written on a command line.
-            pub const WORDS: &'static [&'static str] = &[$($word),*];
+            /// As they are written on a command line.
+            const WORDS: &'static [&'static str] = &[$($word),*];
         }
 
         impl fmt::Display for $type {

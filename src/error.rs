@@ -26,18 +26,37 @@ pub enum Error {
     Expand(ExpandError),
     /// A word cannot be handed to the program, because it has a NUL in it.
     Nul(OsString),
-    /// A step of the preparation failed: what could not be done, and the kernel's reason.
-    Step(String, Errno),
+    /// A step of the preparation failed.
+    #[non_exhaustive]
+    Step {
+        /// What could not be done: `become a child subreaper`.
+        what: String,
+        /// The kernel's reason, one of errno(3), as [`std::io::Error::from_raw_os_error`] takes it.
+        errno: i32,
+    },
     /// The program could not be executed: why, and what to do.
     Exec(Box<ExecFailure>),
 }
 
 impl Error {
+    pub(crate) fn step(what: impl Into<String>, errno: Errno) -> Error {
+        Error::Step { what: what.into(), errno: errno as i32 }
+    }
+
     /// What sexton exits with: 126 where the program was found, 127 where it was not, else 125.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Exec(failure) => failure.exit_code(),
             _ => FAILED,
+        }
+    }
+
+    /// The kernel's reason, one of errno(3), as [`std::io::Error::raw_os_error`] gives it; `None` where it was not asked.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Error::Step { errno, .. } => Some(*errno),
+            Error::Exec(failure) => Some(failure.errno),
+            _ => None,
         }
     }
 }
@@ -53,10 +72,24 @@ impl fmt::Display for Error {
             Error::User(error) => error.fmt(f),
             Error::Expand(error) => error.fmt(f),
             Error::Nul(word) => write!(f, "{word:?} has a NUL in it, which no argument can have"),
-            Error::Step(step, errno) => write!(f, "cannot {step}: {errno}"),
+            Error::Step { what, errno } => write!(f, "cannot {what}: {}", Errno::from_raw(*errno)),
             Error::Exec(failure) => failure.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_tells_what_and_why() {
+        let error = Error::step("become a child subreaper", Errno::EINVAL);
+        assert_eq!(error.to_string(), "cannot become a child subreaper: EINVAL: Invalid argument");
+        let same = error.raw_os_error().map(std::io::Error::from_raw_os_error);
+        assert_eq!(same.map(|error| error.kind()), Some(std::io::ErrorKind::InvalidInput));
+        assert_eq!(Error::NoProgram.raw_os_error(), None);
+    }
+}

@@ -77,11 +77,8 @@ pub mod cli;
 pub use config::{Delivery, GroupWish, Leftovers, ReportTo, Reraise, Subreaper};
 pub use environment::ExpandError;
 pub use error::Error;
-pub use exec_failure::{ExecFailure, Hint, Reason, Restricted};
+pub use exec_failure::ExecFailure;
 pub use launcher::{Launcher, become_init};
-/// A part of [`Error`]: who looks at it need not have the same version of nix.
-#[doc(no_inline)]
-pub use nix::errno::Errno;
 pub use outcome::{End, Leftover, LeftoverEnd, Outcome, Tally};
 pub use signal::{Signal, UnknownSignal};
 pub use status::Ending;

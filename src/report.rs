@@ -46,7 +46,7 @@ impl Report {
         let to = match to {
             ReportTo::Stderr => ReportTo::Stderr,
             ReportTo::File(path) => ReportTo::File(
-                writable(path).map_err(|errno| Error::Step(format!("write the report {path:?}"), errno))?,
+                writable(path).map_err(|errno| Error::step(format!("write the report {path:?}"), errno))?,
             ),
         };
         let words = [&plan.program].into_iter().chain(&plan.arguments);

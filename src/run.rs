@@ -73,7 +73,7 @@ pub fn become_init() -> Result<Option<Outcome>, Error> {
     let (blocked, child_signal) = (AllBlocked::new(), ChildSignal::new());
     let plan = plan(Config::default(), &blocked, &child_signal)?;
     let supervisor = Supervisor::new(&plan);
-    match process::fork().map_err(|errno| Error::Step("start a process".to_owned(), errno))? {
+    match process::fork().map_err(|errno| Error::step("start a process", errno))? {
         Forked::Child => {
             for step in steps(&plan)? {
                 // The group and the terminal are all there is, and either can be done without.
@@ -131,7 +131,7 @@ fn plan(config: Config, blocked: &AllBlocked, child_signal: &ChildSignal) -> Res
 fn adopt_orphans(adoption: Adoption) -> Result<(), Error> {
     let Adoption::Subreaper { required } = adoption else { return Ok(()) };
     match process::set_child_subreaper(true) {
-        Err(errno) if required => Err(Error::Step("become a child subreaper".to_owned(), errno)),
+        Err(errno) if required => Err(Error::step("become a child subreaper", errno)),
         Err(errno) => {
             warn!("cannot become a child subreaper: {errno}; orphans of the program are not reaped");
             Ok(())
@@ -153,7 +153,7 @@ fn give_up_terminal(group: Group) {
 /// as received.
 fn watch_parent(death: ParentDeath) -> Result<Option<Received>, Error> {
     process::set_parent_death_signal(Some(death.signal))
-        .map_err(|errno| Error::Step(format!("have {} sent when the parent dies", death.signal), errno))?;
+        .map_err(|errno| Error::step(format!("have {} sent when the parent dies", death.signal), errno))?;
     let received = Received { signal: death.signal, origin: Origin::Process(Pid::from_raw(0)) };
     Ok(is_orphan(death.parent).then_some(received))
 }

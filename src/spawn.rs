@@ -128,8 +128,8 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
 
 fn explain(plan: &Plan, image: &Image, failure: Failure) -> Error {
     match failure {
-        Failure::Clone(errno) => Error::Step("start a process".to_owned(), errno),
-        Failure::Step(index, errno) => Error::Step(describe(&image.steps[index]), errno),
+        Failure::Clone(errno) => Error::step("start a process", errno),
+        Failure::Step(index, errno) => Error::step(describe(&image.steps[index]), errno),
         Failure::Exec(candidate, errno) => {
             let candidates = image.candidates.iter().map(|file| as_seen_from_here(plan, file)).collect();
             let image = &Image { candidates, ..image.clone() };

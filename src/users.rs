@@ -62,6 +62,7 @@ pub struct Identity {
 #[non_exhaustive]
 pub enum UserError {
     /// A name that is not in the file; why the file could not be read, if it could not.
+    #[non_exhaustive]
     Unknown {
         /// `user` or `group`.
         what: &'static str,
@@ -75,6 +76,7 @@ pub enum UserError {
     /// A number that is not in /etc/passwd, and no group to go with it.
     GroupIsMissing(u32),
     /// A number that no user or group can have.
+    #[non_exhaustive]
     TooLarge {
         /// `user` or `group`.
         what: &'static str,

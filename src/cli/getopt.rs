@@ -119,7 +119,7 @@ pub fn complaint(getopt: Getopt, arguments: &[OsString], error: &clap::Error) ->
 /// such file.
 pub fn exec_failure(error: &Error) -> Option<(String, Errno)> {
     match error {
-        Error::Exec(failure) => Some((failure.program.display().to_string(), failure.errno)),
+        Error::Exec(failure) => Some((failure.program.display().to_string(), Errno::from_raw(failure.errno))),
         Error::NoProgram => Some((String::new(), Errno::ENOENT)),
         _ => None,
     }

@@ -28,10 +28,11 @@ use crate::mounts;
 use crate::status::{CANNOT_EXECUTE, NOT_FOUND};
 use crate::sys::exec::Image;
 
-pub use self::path_walk::{Credentials, Restricted};
-pub use self::reason::{Hint, Reason};
+pub use self::path_walk::Credentials;
+use self::path_walk::Restricted;
+use self::reason::{Hint, Reason};
 
-/// A program that could not be executed, and why.
+/// A program that could not be executed, and why. It displays as a line that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExecFailure {
@@ -39,10 +40,10 @@ pub struct ExecFailure {
     pub program: OsString,
     /// The file that the reason is about; `None` where none was found in PATH.
     pub file: Option<PathBuf>,
-    /// The kernel's reason.
-    pub errno: Errno,
+    /// The kernel's reason, one of errno(3), as [`std::io::Error::from_raw_os_error`] takes it.
+    pub errno: i32,
     /// The reason that the file shows.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
 }
 
 impl ExecFailure {
@@ -85,7 +86,7 @@ impl Attempt<'_> {
             Some(candidate) => (Some(path(candidate)), self.reason(candidate)),
             None => (None, self.not_in_path()),
         };
-        ExecFailure { program: self.program.to_owned(), file, errno: self.errno, reason }
+        ExecFailure { program: self.program.to_owned(), file, errno: self.errno as i32, reason }
     }
 
     /// The candidate that the failure is about. One that is there and cannot be executed is told of, before

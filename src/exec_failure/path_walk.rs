@@ -103,7 +103,6 @@ pub enum Obstacle {
 
 /// What somebody may not use, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Restricted {
     /// The file or directory, empty for the working directory.
     pub path: PathBuf,

@@ -9,7 +9,6 @@ use super::path_walk::Restricted;
 
 /// Why a program cannot be executed. What it displays follows the name of the file: `is a directory: ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Reason {
     /// No directory of PATH has it.
     NotInPath {
@@ -113,7 +112,6 @@ pub enum Reason {
 
 /// What may have been meant by a name that was not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Hint {
     /// This is there, and its name is nearly the same.
     Near(PathBuf),

@@ -3,9 +3,6 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, OsString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
-
-use nix::libc;
 
 use crate::environment::Entry;
 
@@ -32,20 +29,21 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
 }
 
 /// The file that was executed to become this process, as it was named then (AT_EXECFN, getauxval(3)).
-pub fn executed_file() -> Option<PathBuf> {
+#[cfg(feature = "cli")]
+pub(crate) fn executed_file() -> Option<std::path::PathBuf> {
     // SAFETY: takes an integer.
-    let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const c_char;
+    let name = unsafe { nix::libc::getauxval(nix::libc::AT_EXECFN) } as *const c_char;
     if name.is_null() {
         return None;
     }
     // SAFETY: the kernel puts a C string there that lives as long as the process.
     let name = unsafe { CStr::from_ptr(name) };
-    Some(Path::new(std::ffi::OsStr::from_bytes(name.to_bytes())).to_owned())
+    Some(std::ffi::OsStr::from_bytes(name.to_bytes()).into())
 }
 
 /// The environment as it is, to the byte: std leaves out entries without `=`. Nothing is copied: as long as sexton
 /// runs nobody changes it, and when it is done it has let go of it.
-pub fn environment() -> Vec<Entry> {
+pub(crate) fn environment() -> Vec<Entry> {
     unsafe extern "C" {
         static environ: *const *const c_char;
     }
