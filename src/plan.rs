@@ -153,7 +153,8 @@ impl Plan {
     pub fn new(config: Config, surroundings: &Surroundings) -> Result<Plan, Error> {
         let group = Group::new(&config, surroundings);
         let identity = identity(&config, surroundings)?;
-        let environment = environment(&config, identity.as_ref(), &surroundings.environment)?;
+        let mut environment = environment(&config, identity.as_ref(), &surroundings.environment)?;
+        let listen_pid = hand_sockets_on(&mut environment, surroundings.pid);
         let expanded = |argument: OsString| match config.expand_variables {
             true => expand(&argument, &environment).map_err(Error::Expand),
             false => Ok(argument),
@@ -163,7 +164,7 @@ impl Plan {
             identity,
             no_new_privs: config.no_new_privs,
             directory: config.directory,
-            listen_pid: listen_pid(environment.entries(), surroundings.pid),
+            listen_pid,
             environment,
             mask: surroundings.mask,
             ignore_child_signal: surroundings.child_signal_ignored,
@@ -283,10 +284,18 @@ pub fn c_string(word: &OsStr) -> Result<CString, Error> {
     CString::new(word.as_bytes()).map_err(|_| Error::Nul(word.to_owned()))
 }
 
-/// The place of the `LISTEN_PID` that names this process. Any other is not meant for the program either.
-fn listen_pid(environment: &[Entry], pid: Pid) -> Option<usize> {
+/// The place of the `LISTEN_PID` that names this process, and is to name the program. Any other is not meant for the
+/// program either.
+///
+/// The number of its pidfd names a process as well, in newer versions of systemd. The program's is not known before it is there,
+/// and a process looks only at a number that it is given (sd_listen_fds(3)).
+fn hand_sockets_on(environment: &mut Environment, pid: Pid) -> Option<usize> {
     let ours = format!("{}{pid}", crate::sys::exec::LISTEN_PID);
-    environment.iter().position(|entry| entry.to_bytes() == ours.as_bytes())
+    let is_ours = |entry: &Entry| entry.to_bytes() == ours.as_bytes();
+    if environment.entries().iter().any(is_ours) {
+        environment.remove(b"LISTEN_PIDFDID");
+    }
+    environment.entries().iter().position(is_ours)
 }
 
 #[cfg(test)]

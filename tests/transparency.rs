@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::pty::open_pty;
 use crate::support::{
     Ending, Init, Mode, NOBODY, Running, Suite, TemporaryDirectory, deadline, poll, probe, process, raw,
+    sexton_only,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -28,6 +29,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("transparency::t3_environment_is_unchanged", reaping, environment_is_unchanged);
     suite.in_modes("transparency::t3_only_own_variables_are_consumed", reaping, own_variables_are_consumed);
     suite.in_modes("transparency::t3_listen_pid_follows_the_program", reaping, listen_pid_follows);
+    suite.in_modes("transparency::t3_listen_pidfdid_goes_with_it", reaping, listen_pidfdid_goes);
     suite.in_modes("transparency::t3_listen_pid_of_another_is_kept", reaping, listen_pid_of_another_is_kept);
     suite.in_modes("transparency::t4_status_with_sigchld_ignored", reaping, status_with_sigchld_ignored);
     suite.in_modes("transparency::t4_status_with_all_blocked", reaping, status_with_all_blocked);
@@ -229,9 +231,19 @@ fn listen_pid_follows(mode: Mode) {
     assert_eq!(world["environment"]["LISTEN_FDS"], json!("1"));
 }
 
+fn listen_pidfdid_goes(mode: Mode) {
+    sexton_only();
+    let init = Init::new(mode).env("LISTEN_FDS", "1").env("LISTEN_PIDFDID", "77").world("listen-pid");
+    let world = world(init);
+    assert_eq!(world["environment"]["LISTEN_PID"], json!(world["pid"].to_string()));
+    assert_eq!(world["environment"]["LISTEN_PIDFDID"], json!(null), "it named the init");
+}
+
 fn listen_pid_of_another_is_kept(mode: Mode) {
     let init = Init::new(mode).env("LISTEN_FDS", "1").env("LISTEN_PID", "99999999");
-    assert_eq!(world(init)["environment"]["LISTEN_PID"], json!("99999999"));
+    let world = world(init.env("LISTEN_PIDFDID", "77"));
+    assert_eq!(world["environment"]["LISTEN_PID"], json!("99999999"));
+    assert_eq!(world["environment"]["LISTEN_PIDFDID"], json!("77"));
 }
 
 fn status_with_sigchld_ignored(mode: Mode) {
