@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -163,6 +164,11 @@ fn writable(path: &Path) -> Result<PathBuf, Errno> {
         Ok(path) if !path.is_file() => return Err(Errno::EEXIST),
         Ok(path) => path,
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            // What Path takes for no part of the name means a directory (path_resolution(7)).
+            let bytes = path.as_os_str().as_bytes();
+            if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+                return Err(Errno::EISDIR);
+            }
             let name = path.file_name().ok_or(Errno::EISDIR)?;
             let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
             fs::canonicalize(directory.unwrap_or(Path::new("."))).map_err(errno)?.join(name)

@@ -103,7 +103,9 @@ fn from_an_empty_root() {
 fn failures() {
     let directory = TemporaryDirectory::new();
     let file = directory.write("file", "");
-    for to in [directory.join("nowhere/init"), file.join("init"), "/proc/init".into(), "".into()] {
+    // What ends in a slash is a directory, and this one is not there.
+    let missing = directory.join("missing/");
+    for to in [directory.join("nowhere/init"), file.join("init"), "/proc/init".into(), "".into(), missing] {
         let finished = install(&to).run();
         assert_eq!(finished.ending, Ending::Exited(125), "{to:?}");
         let lines = if to.as_os_str().is_empty() { 2 } else { 1 };

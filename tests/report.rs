@@ -268,6 +268,8 @@ fn unwritable(mode: Mode) {
         "/dev/null".into(),
         plain.join("below"),
         closed.join("report"),
+        place.join("missing/"),
+        place.join("missing/."),
         "/proc/report".into(),
         "".into(),
     ];
