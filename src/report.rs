@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::config::ReportTo;
 use crate::error::Error;
+use crate::mounts;
 use crate::outcome::{Leftover, LeftoverEnd, Outcome};
 use crate::plan::Plan;
 use crate::process_tree::printable;
@@ -29,10 +30,20 @@ const VERSION: u32 = 1;
 /// How long the whole report waits for a stderr that is full.
 const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Where it goes. Paths are absolute: sexton's working directory is going to be another.
+#[derive(Debug)]
+enum Target {
+    Stderr,
+    /// To a file that is replaced.
+    File(PathBuf),
+    /// To a file that is mounted there by itself, which no other can take the place of (EBUSY, rename(2)).
+    MountPoint(PathBuf),
+}
+
 /// A report that is going to be written.
 #[derive(Debug)]
 pub struct Report {
-    to: ReportTo,
+    to: Target,
     program: Vec<String>,
     started: SystemTime,
     started_at: Instant,
@@ -45,10 +56,10 @@ impl Report {
     pub fn prepare(plan: &Plan) -> Result<Option<Report>, Error> {
         let Some(to) = &plan.report else { return Ok(None) };
         let to = match to {
-            ReportTo::Stderr => ReportTo::Stderr,
-            ReportTo::File(path) => ReportTo::File(
-                writable(path).map_err(|errno| Error::step(format!("write the report {path:?}"), errno))?,
-            ),
+            ReportTo::Stderr => Target::Stderr,
+            ReportTo::File(path) => {
+                Target::of(path).map_err(|errno| Error::step(format!("write the report {path:?}"), errno))?
+            }
         };
         let words = [&plan.program].into_iter().chain(&plan.arguments);
         Ok(Some(Report {
@@ -65,11 +76,12 @@ impl Report {
         let mut text = self.json(program, outcome).to_string();
         text.push('\n');
         let result = match &self.to {
-            ReportTo::Stderr => {
+            Target::Stderr => {
                 stderr::write_within(text.as_bytes(), STDERR_PATIENCE);
                 Ok(())
             }
-            ReportTo::File(path) => replace(path, text.as_bytes(), None),
+            Target::File(path) => replace(path, text.as_bytes(), None),
+            Target::MountPoint(path) => fs::write(path, text),
         };
         if let Err(error) = result {
             warn!("cannot write the report: {error}");
@@ -155,27 +167,38 @@ fn resources(used: &Usage, before: Option<&Usage>) -> Value {
     })
 }
 
-/// The file that the path leads to, as an absolute path: sexton's working directory is going to be another.
-/// An error when it cannot be replaced.
-fn writable(path: &Path) -> Result<PathBuf, Errno> {
-    let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-    let path = match fs::canonicalize(path) {
-        // A device or a pipe is not to be replaced by a file.
-        Ok(path) if !path.is_file() => return Err(Errno::EEXIST),
-        Ok(path) => path,
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-            // What Path takes for no part of the name means a directory (path_resolution(7)).
-            let bytes = path.as_os_str().as_bytes();
-            if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
-                return Err(Errno::EISDIR);
+impl Target {
+    /// The file that the path leads to. An error when it cannot be written.
+    fn of(path: &Path) -> Result<Target, Errno> {
+        let path = match fs::canonicalize(path) {
+            // A device or a pipe is not to be replaced by a file.
+            Ok(path) if !path.is_file() => return Err(Errno::EEXIST),
+            Ok(path) if mounts::all().iter().any(|mount| mount.point == path) => {
+                eaccess(&path, AccessFlags::W_OK)?;
+                return Ok(Target::MountPoint(path));
             }
-            let name = path.file_name().ok_or(Errno::EISDIR)?;
-            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-            fs::canonicalize(directory.unwrap_or(Path::new("."))).map_err(errno)?.join(name)
-        }
-        Err(error) => return Err(errno(error)),
-    };
-    let directory = path.parent().ok_or(Errno::EISDIR)?;
-    eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK)?;
-    Ok(path)
+            Ok(path) => path,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => new_file(path)?,
+            Err(error) => return Err(errno(error)),
+        };
+        let directory = path.parent().ok_or(Errno::EISDIR)?;
+        eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK)?;
+        Ok(Target::File(path))
+    }
+}
+
+/// The path to a file that is not there yet.
+fn new_file(path: &Path) -> Result<PathBuf, Errno> {
+    // What Path takes for no part of the name means a directory (path_resolution(7)).
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+        return Err(Errno::EISDIR);
+    }
+    let name = path.file_name().ok_or(Errno::EISDIR)?;
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    Ok(fs::canonicalize(directory.unwrap_or(Path::new("."))).map_err(errno)?.join(name))
+}
+
+fn errno(error: io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

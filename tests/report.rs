@@ -13,7 +13,8 @@ use nix::sys::stat::Mode as Permission;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, poll, probe, sexton_only, under_test,
+    Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, find_program, poll, probe, sexton_only, skip,
+    under_test,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -28,6 +29,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("report::e7_what_a_killed_run_left_is_no_hindrance", reaping, remains_of_a_killed_run);
     suite.in_modes("report::e7_several_inits_write_one_file", &[Mode::Pid1], several_write_one);
     suite.in_modes("report::e7_the_longest_name", reaping, longest_name);
+    suite.test("report::e7_a_file_that_is_mounted", mounted_file);
     suite.in_modes("report::e7_unwritable_is_an_error_before_the_start", reaping, unwritable);
     suite.in_modes("report::e7_unwritable_later_is_a_warning", reaping, unwritable_later);
     suite.in_modes("report::e7_relative_path", reaping, relative_path);
@@ -250,6 +252,26 @@ fn longest_name(mode: Mode) {
     let finished = Init::new(mode).options(["--report".as_ref(), path.as_os_str()]).shell("exit 3").run();
     assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(3), ""));
     assert_eq!(read(&path)["exit_code"], json!(3));
+}
+
+/// As `docker run -v` does it, and Kubernetes with /dev/termination-log; here in a directory that cannot be written to.
+fn mounted_file() {
+    sexton_only();
+    if !nix::unistd::geteuid().is_root() {
+        skip("mounting needs root");
+    }
+    let directory = TemporaryDirectory::new();
+    let file = directory.write("file", &"the old one".repeat(1000));
+    let place = directory.join("place");
+    fs::create_dir(&place).expect("it is the test's own");
+    let script = "mount -t tmpfs tmpfs \"$2\" && touch \"$2\"/report && mount --bind \"$1\" \"$2\"/report
+        mount -o remount,ro \"$2\" && exec \"$3\" --report \"$2\"/report -- sh -c 'exit 3'";
+    let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
+    let mut command = Command::new(unshare);
+    command.args(["--mount", "sh", "-c", script, "sh"]).args([&file, &place]).arg(under_test().path());
+    let output = command.output().expect("cannot run the command");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(3), ""));
+    assert_eq!(read(&file)["exit_code"], json!(3));
 }
 
 fn unwritable(mode: Mode) {
