@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
 
 use crate::sys::descriptors;
 
@@ -51,6 +52,9 @@ fn try_write(piece: &[u8]) -> Result<usize, Errno> {
             write_where_there_is_room(piece)
         }
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => Err(Errno::EAGAIN),
+        // XFS and btrfs say so of every write that changes the file's times (file_update_time in the kernel). There is
+        // nobody to wait for.
+        Err(Errno::EAGAIN) if is_regular_file() => nix::unistd::write(io::stderr(), piece),
         result => result,
     }
 }
@@ -68,6 +72,11 @@ fn write_where_there_is_room(piece: &[u8]) -> Result<usize, Errno> {
         }
     }
     nix::unistd::write(stderr, piece)
+}
+
+fn is_regular_file() -> bool {
+    fstat(io::stderr())
+        .is_ok_and(|file| SFlag::from_bits_truncate(file.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
 }
 
 fn is_writable(patience: Duration) -> bool {

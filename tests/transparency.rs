@@ -41,6 +41,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("transparency::t5_nothing_on_stdout_even_at_vvv", reaping, nothing_on_stdout);
     suite.in_modes("transparency::t5_closed_stderr_is_no_reason_to_end", reaping, closed_stderr);
     suite.in_modes("transparency::t5_full_stderr_does_not_stall", reaping, full_stderr);
+    suite.in_modes("transparency::t5_nothing_is_lost_in_a_file", reaping, nothing_is_lost_in_a_file);
     suite.in_modes("transparency::t5_a_terminal_that_nobody_reads_does_not_stall", reaping, unread_terminal);
 }
 
@@ -345,6 +346,19 @@ fn full_stderr(mode: Mode) {
     }
     running.signal(15);
     assert_eq!(running.wait(), Ending::Exited(0));
+}
+
+/// XFS and btrfs refuse to write without waiting to a file whose time of change is due, which is always.
+fn nothing_is_lost_in_a_file(mode: Mode) {
+    let directory = TemporaryDirectory::new();
+    let log = directory.join("log");
+    let init = Init::new(mode).options(["-v", "--report", "-"]).shell("exit 3");
+    let init = init.world(format!("open=2:w:keep:{}", log.display())).world("hesitant-writes");
+    assert_eq!(init.run().ending, Ending::Exited(3));
+    let written = std::fs::read_to_string(log).expect("it is there");
+    let lines: Vec<_> = written.lines().collect();
+    assert_eq!(lines.len(), 3, "{written}");
+    assert!(lines[1].ends_with("the program exited with 3") && lines[2].ends_with('}'), "{written}");
 }
 
 /// Before it is full it has room for a part of a line.

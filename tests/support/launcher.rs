@@ -93,6 +93,7 @@ fn take(step: &str) -> Result {
         "open" => return open(value),
         "terminal" => return take_terminal(value),
         "full" => raw::fill_pipe(number()?),
+        "hesitant-writes" => raw::refuse_writes_without_waiting(),
         "umask" => {
             umask(Mode::from_bits_truncate(
                 u32::from_str_radix(value, 8).map_err(|error| error.to_string())?,
