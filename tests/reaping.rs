@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::raw::Payload;
-use crate::support::{Ending, Init, Mode, Running, Suite, deadline, measured, poll, probe, process};
+use crate::support::{
+    Ending, Init, Mode, Running, Suite, deadline, find_program, measured, poll, probe, process, sexton_only,
+    skip, under_test,
+};
 
 pub(crate) fn tests(suite: &mut Suite) {
     let pid1 = &[Mode::Pid1, Mode::Pid1InUserNamespace];
@@ -21,6 +24,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.alone_in_modes("reaping::r2_signal_latency_in_a_storm", Mode::REAPING, latency_in_a_storm);
     suite.in_modes("reaping::r3_idle_costs_nothing", Mode::REAPING, idle_costs_nothing);
     suite.in_modes("reaping::r4_warning_names_the_orphan", Mode::REAPING, warning_names_the_orphan);
+    suite.test("reaping::r4_no_name_is_taken_from_a_foreign_proc", foreign_proc);
 }
 
 /// The children of the init, with the program, and zombies among them.
@@ -197,6 +201,15 @@ fn idle_costs_nothing(mode: Mode) {
     let before = switches(&running);
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(switches(&running) - before, 0, "context switches in 5 s");
+}
+
+/// Where the inner sexton's program is PID 2, /proc has the outer one's: a shell.
+fn foreign_proc() {
+    sexton_only();
+    let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
+    let script = format!("{} --pid --fork {} -v true; :", unshare.display(), under_test().path().display());
+    let finished = Init::new(Mode::Pid1).shell(&script).run();
+    assert_eq!(finished.stderr.lines().next(), Some("sexton[1]: info: started 2"), "{}", finished.stderr);
 }
 
 fn warning_names_the_orphan(mode: Mode) {
