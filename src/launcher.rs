@@ -100,7 +100,8 @@ impl Launcher {
         self.with(|config| (config.leftovers, config.grace) = (leftovers, grace))
     }
 
-    /// The signals that ask for an end, in the place of those before; SIGTERM by default.
+    /// The signals that ask for an end, in the place of those before; SIGTERM by default. SIGKILL and SIGSTOP never
+    /// arrive (signal(7)).
     pub fn stop_signals(self, signals: impl IntoIterator<Item = Signal>) -> Launcher {
         self.with(|config| config.stop_signals = signals.into_iter().collect::<SignalSet>())
     }

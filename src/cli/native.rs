@@ -406,13 +406,14 @@ mod tests {
 
     #[test]
     fn p5_misuse_is_one_line_and_the_usage() {
-        let cases: [(&[&str], &[&str], &str); 10] = [
+        let cases: [(&[&str], &[&str], &str); 11] = [
             (&["-g", "--foreground", "app"], &[], "--foreground"),
             (&[], &[], "no program"),
             (&[""], &[], "empty"),
             (&["--frobnicate", "app"], &[], "--frobnicate"),
             (&["-r", "FOO:TERM", "app"], &[], "FOO"),
             (&["-r"], &[], "--rewrite"),
+            (&["--stop-signal", "KILL", "app"], &[], "SIGKILL cannot be caught"),
             (&["-e", "256", "app"], &[], "256"),
             (&["app"], &["SEXTON_DELIVER=all"], "SEXTON_DELIVER"),
             (&["app"], &["SEXTON_SUBREAPER=maybe"], "SEXTON_SUBREAPER"),

@@ -171,7 +171,11 @@ pub const OPTIONS: &[Opt] = &[
         group: "stop-signal",
         help: "A signal that asks for an end: a stop request (default TERM; repeatable)",
         set: |draft, word| {
-            draft.stop_signals = draft.stop_signals.with(signal(word)?);
+            let signal = signal(word)?;
+            if !signal.is_catchable() {
+                return Err(format!("{signal} cannot be caught, so it cannot be a stop request"));
+            }
+            draft.stop_signals = draft.stop_signals.with(signal);
             Ok(())
         },
     },
