@@ -12,6 +12,8 @@ use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::sys::signals::{self, Payload};
 
+use super::clock::Now;
+
 /// How long to wait before a signal that the receiver's queue had no room for is sent again.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -38,7 +40,7 @@ impl Delivery {
     }
 
     /// Sends a signal, or keeps it for later.
-    pub fn send(&mut self, signal: Signal, payload: Option<Payload>, now: Instant) {
+    pub fn send(&mut self, signal: Signal, payload: Option<Payload>, now: &Now) {
         if self.to == config::Delivery::Group {
             return self.report(signal, signals::send_to_group(self.program, signal));
         }
@@ -52,12 +54,12 @@ impl Delivery {
     }
 
     /// Sends what was kept, until the queue is full again.
-    pub fn retry(&mut self, now: Instant) {
+    pub fn retry(&mut self, now: &Now) {
         self.retry_at = None;
         while let Some((signal, payload)) = self.unsent.front().copied() {
             let result = signals::send(self.program, signal, Some(payload));
             if result == Err(Errno::EAGAIN) {
-                self.retry_at = Some(now + RETRY);
+                self.retry_at = Some(now.get() + RETRY);
                 return;
             }
             self.unsent.pop_front();

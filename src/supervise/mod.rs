@@ -2,6 +2,7 @@
 //!
 //! Nothing here ends sexton but the plan: what fails is a warning.
 
+mod clock;
 mod delivery;
 mod event;
 mod reap;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use nix::unistd::Pid;
 
+use self::clock::Now;
 use self::delivery::Delivery;
 use self::event::{Effect, Escalation, Event, Finished};
 use self::reap::{Batch, Pace, Reaper};
@@ -40,7 +42,7 @@ pub struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     /// The program's time begins now.
     pub fn new(plan: &'a Plan) -> Supervisor<'a> {
-        Supervisor { plan, state: State::new(plan, Instant::now()), teardown: Teardown::new() }
+        Supervisor { plan, state: State::new(plan, &Now::when_asked()), teardown: Teardown::new() }
     }
 
     /// Passes signals on, reaps children and brings about an end as the plan says.
@@ -134,9 +136,9 @@ impl Running<'_> {
     }
 
     fn time_passed(&mut self) {
-        let now = Instant::now();
-        self.delivery.retry(now);
-        self.teardown.continue_killing(0, now);
+        let now = Now::when_asked();
+        self.delivery.retry(&now);
+        self.teardown.continue_killing(0, &now);
         if self.teardown.is_refused_by_all() {
             self.step(Event::AllRefuse);
         }
@@ -149,10 +151,10 @@ impl Running<'_> {
         let batch = self.reaper.reap(&mut self.tally);
         let took = self.pace.cpu_time().saturating_sub(before);
         self.tell_state_of(&batch);
-        let now = Instant::now();
-        self.pace.after(&batch, took, now);
+        let now = Now::when_asked();
+        self.pace.after(&batch, took, &now);
         if batch.reaped > 0 {
-            self.teardown.continue_killing(batch.reaped, now);
+            self.teardown.continue_killing(batch.reaped, &now);
         }
         if batch.childless || self.teardown.only_strangers_are_left() {
             self.step(Event::NoneLeft);
@@ -180,13 +182,13 @@ impl Running<'_> {
     }
 
     fn step(&mut self, event: Event) {
-        let now = Instant::now();
-        for effect in self.state.step(event, now) {
-            self.perform(effect, now);
+        let now = Now::when_asked();
+        for effect in self.state.step(event, &now) {
+            self.perform(effect, &now);
         }
     }
 
-    fn perform(&mut self, effect: Effect, now: Instant) {
+    fn perform(&mut self, effect: Effect, now: &Now) {
         match effect {
             Effect::Forward { signal, payload } => self.forward(signal, payload, now),
             Effect::FollowStop(signal) => {
@@ -208,13 +210,13 @@ impl Running<'_> {
                 if because == Escalation::TimeOver {
                     self.teardown.tell_of_stubborn_leftovers();
                 }
-                self.teardown.kill(now);
+                self.teardown.kill(now.get());
             }
             Effect::NameSurvivors => self.teardown.tell_of_survivors(),
         }
     }
 
-    fn forward(&mut self, signal: Signal, payload: Option<Payload>, now: Instant) {
+    fn forward(&mut self, signal: Signal, payload: Option<Payload>, now: &Now) {
         self.tally.forwarded(signal);
         match self.plan.delivery {
             config::Delivery::Tree => {

@@ -14,6 +14,7 @@ use crate::status::ChildStatus;
 use crate::sys::process::{self, Waited};
 use crate::sys::signals;
 
+use super::clock::Now;
 use super::tally::Tallying;
 
 /// How many children are reaped before signals are looked at again: a storm of orphans must not hold
@@ -56,13 +57,13 @@ impl Pace {
     }
 
     /// Takes note of a batch, and of the CPU time that it took.
-    pub fn after(&mut self, batch: &Batch, took: Duration, now: Instant) {
+    pub fn after(&mut self, batch: &Batch, took: Duration, now: &Now) {
         let Some(reaped) = &mut self.reaped else { return };
         *reaped += batch.reaped;
         let searched = took > WITHOUT_SEARCH.saturating_mul(u32::try_from(batch.reaped).unwrap_or(u32::MAX));
         let more = batch.reaped > 0 && !batch.childless && (!batch.full || searched);
         let pause = (took * PAUSE_AFTER_REAPING).clamp(*PAUSE.start(), *PAUSE.end());
-        self.next = (*reaped > AT_ONCE && more).then(|| now + pause);
+        self.next = (*reaped > AT_ONCE && more).then(|| now.get() + pause);
     }
 
     /// Whether a death that is told now is left for later.
@@ -170,7 +171,8 @@ mod tests {
 
     #[test]
     fn e3_only_thousands_that_die_together_are_let_gather() {
-        let now = Instant::now();
+        let time = Instant::now();
+        let now = &time.into();
         let mut pace = Pace::default();
         pace.after(&batch(AT_ONCE * 2), CHEAP, now);
         assert!(!pace.is_on(), "orphans of a running program are reaped as they die");
@@ -178,22 +180,23 @@ mod tests {
         pace.after(&batch(AT_ONCE), CHEAP, now);
         assert!(!pace.is_on());
         pace.after(&batch(50), CHEAP, now);
-        assert_eq!(pace.deadline(), Some(now + *PAUSE.start()));
+        assert_eq!(pace.deadline(), Some(time + *PAUSE.start()));
         pace.after(&batch(0), CHEAP, now);
         assert!(!pace.is_on(), "the next death wakes sexton");
     }
 
     #[test]
     fn e3_a_long_search_makes_a_long_pause() {
-        let now = Instant::now();
+        let time = Instant::now();
+        let now = &time.into();
         let mut pace = Pace::default();
         pace.begin();
         let full = Batch { full: true, ..batch(AT_ONCE * 2) };
         pace.after(&full, CHEAP, now);
         assert!(!pace.is_on(), "there are more that are quickly found");
         pace.after(&full, Duration::from_millis(12), now);
-        assert_eq!(pace.deadline(), Some(now + Duration::from_millis(96)));
+        assert_eq!(pace.deadline(), Some(time + Duration::from_millis(96)));
         pace.after(&full, Duration::from_secs(1), now);
-        assert_eq!(pace.deadline(), Some(now + *PAUSE.end()));
+        assert_eq!(pace.deadline(), Some(time + *PAUSE.end()));
     }
 }

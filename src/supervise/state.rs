@@ -8,6 +8,7 @@ use crate::signal::{Rewrites, Signal};
 use crate::status::Ending;
 use crate::sys::signals::{Origin, Received};
 
+use super::clock::Now;
 use super::event::{Effect, Escalation, Event, Finished};
 
 /// How long sexton waits for what it has sent SIGKILL, since the last of them died: a process that does not
@@ -78,13 +79,13 @@ struct Patience {
 }
 
 impl Patience {
-    fn from(now: Instant) -> Patience {
-        Patience { until: now + PATIENCE, at_most_until: now + ALL_PATIENCE }
+    fn from(now: &Now) -> Patience {
+        Patience { until: now.get() + PATIENCE, at_most_until: now.get() + ALL_PATIENCE }
     }
 
     /// Something has died.
-    fn renew(&mut self, now: Instant) {
-        self.until = self.at_most_until.min(now + PATIENCE);
+    fn renew(&mut self, now: &Now) {
+        self.until = self.at_most_until.min(now.get() + PATIENCE);
     }
 }
 
@@ -105,7 +106,7 @@ const FROM_TERMINALS: [Signal; 8] = [
 
 impl State {
     /// The program is about to be started.
-    pub fn new(plan: &Plan, now: Instant) -> State {
+    pub fn new(plan: &Plan, now: &Now) -> State {
         State {
             rewrites: plan.rewrites.clone(),
             shares_group: plan.group == Group::Shared,
@@ -116,13 +117,13 @@ impl State {
     }
 
     /// A program of its own group that gets all signals alone.
-    fn running(policy: EndingPolicy, stops: Stops, now: Instant) -> State {
+    fn running(policy: EndingPolicy, stops: Stops, now: &Now) -> State {
         State {
             rewrites: Rewrites::default(),
             shares_group: false,
             leads_session: false,
             delivers_to_tree: false,
-            timeout_at: policy.timeout.and_then(|timeout| now.checked_add(timeout.after)),
+            timeout_at: policy.timeout.and_then(|timeout| now.get().checked_add(timeout.after)),
             stops,
             policy,
             phase: Phase::Running,
@@ -160,7 +161,7 @@ impl State {
     }
 
     /// Takes note of an event, and says what is to be done.
-    pub fn step(&mut self, event: Event, now: Instant) -> Effects {
+    pub fn step(&mut self, event: Event, now: &Now) -> Effects {
         match event {
             Event::Signal(received) => self.signal(received, now),
             Event::ProgramStopped(signal) => self.program_stopped(signal, now),
@@ -173,7 +174,7 @@ impl State {
         }
     }
 
-    fn signal(&mut self, received: Received, now: Instant) -> Effects {
+    fn signal(&mut self, received: Received, now: &Now) -> Effects {
         let is_stop_request = self.policy.stop_signals.contains(received.signal);
         match self.phase {
             Phase::Running if is_stop_request => self.stop_request(received, now),
@@ -188,11 +189,11 @@ impl State {
         }
     }
 
-    fn stop_request(&mut self, request: Received, now: Instant) -> Effects {
+    fn stop_request(&mut self, request: Received, now: &Now) -> Effects {
         let is_first = !std::mem::replace(&mut self.stop_requested, true);
         if is_first && !self.policy.stop_delay.is_zero() && !self.has_reached_the_program(request) {
             // A delay too long for the clock is for ever.
-            if let Some(until) = now.checked_add(self.policy.stop_delay) {
+            if let Some(until) = now.get().checked_add(self.policy.stop_delay) {
                 self.held = Some(Held { request, until });
             }
             return vec![Effect::TellOfDelay(request.signal)];
@@ -207,10 +208,10 @@ impl State {
         effects
     }
 
-    fn start_kill_timer(&mut self, request: Received, effects: &Effects, now: Instant) {
+    fn start_kill_timer(&mut self, request: Received, effects: &Effects, now: &Now) {
         let arrived = !effects.is_empty() || self.has_reached_the_program(request);
         if arrived && self.kill_at.is_none() {
-            self.kill_at = self.policy.kill_after.and_then(|kill_after| now.checked_add(kill_after));
+            self.kill_at = self.policy.kill_after.and_then(|kill_after| now.get().checked_add(kill_after));
         }
     }
 
@@ -255,7 +256,7 @@ impl State {
         self.shares_group && received.origin == Origin::Kernel && FROM_TERMINALS.contains(&received.signal)
     }
 
-    fn program_stopped(&mut self, signal: Signal, now: Instant) -> Effects {
+    fn program_stopped(&mut self, signal: Signal, now: &Now) -> Effects {
         self.stop_is_on_its_way = false;
         match self.stops {
             _ if self.phase != Phase::Running => Vec::new(),
@@ -267,9 +268,9 @@ impl State {
         }
     }
 
-    fn undo_stop(&mut self, now: Instant) -> Effects {
-        match self.undo_from.replace(now + STOP_AGAIN) {
-            Some(undo_from) if undo_from > now => {
+    fn undo_stop(&mut self, now: &Now) -> Effects {
+        match self.undo_from.replace(now.get() + STOP_AGAIN) {
+            Some(undo_from) if undo_from > now.get() => {
                 self.undo_at = Some(undo_from);
                 Vec::new()
             }
@@ -277,7 +278,7 @@ impl State {
         }
     }
 
-    fn program_ended(&mut self, ending: Ending, leftovers: bool, now: Instant) -> Effects {
+    fn program_ended(&mut self, ending: Ending, leftovers: bool, now: &Now) -> Effects {
         let was_killed = matches!(self.phase, Phase::KillingProgram { .. });
         let held = self.held.take();
         match self.policy.leftovers {
@@ -304,21 +305,21 @@ impl State {
         Vec::new()
     }
 
-    fn terminate(&mut self, ending: Ending, now: Instant) -> Effects {
+    fn terminate(&mut self, ending: Ending, now: &Now) -> Effects {
         self.timeout_at = None;
         // A grace too long for the clock ends with the next stop request.
-        let far = now + Duration::from_secs(u64::from(u32::MAX));
+        let far = now.get() + Duration::from_secs(u64::from(u32::MAX));
         self.phase =
-            Phase::Waiting { ending, until: Some(now.checked_add(self.policy.grace).unwrap_or(far)) };
+            Phase::Waiting { ending, until: Some(now.get().checked_add(self.policy.grace).unwrap_or(far)) };
         vec![Effect::Terminate]
     }
 
-    fn kill(&mut self, ending: Ending, because: Escalation, now: Instant) -> Effects {
+    fn kill(&mut self, ending: Ending, because: Escalation, now: &Now) -> Effects {
         self.phase = Phase::Killing { ending, patience: Patience::from(now) };
         vec![Effect::Kill { because }]
     }
 
-    fn reaped(&mut self, now: Instant) -> Effects {
+    fn reaped(&mut self, now: &Now) -> Effects {
         if let Phase::Killing { patience, .. } | Phase::KillingProgram { patience } = &mut self.phase {
             patience.renew(now);
         }
@@ -332,8 +333,8 @@ impl State {
         }
     }
 
-    fn time(&mut self, now: Instant) -> Effects {
-        let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+    fn time(&mut self, now: &Now) -> Effects {
+        let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now.get());
         match self.phase {
             Phase::Running => self.time_of_program(now),
             Phase::Waiting { ending, until } if is_over(until) || is_over(self.kill_at) => {
@@ -343,7 +344,9 @@ impl State {
                 self.timed_out = true;
                 [vec![Effect::TellOfTimeout], self.terminate(ending, now)].concat()
             }
-            Phase::KillingProgram { patience } | Phase::Killing { patience, .. } if patience.until <= now => {
+            Phase::KillingProgram { patience } | Phase::Killing { patience, .. }
+                if patience.until <= now.get() =>
+            {
                 self.give_up()
             }
             _ => Vec::new(),
@@ -361,8 +364,8 @@ impl State {
         vec![Effect::NameSurvivors]
     }
 
-    fn time_of_program(&mut self, now: Instant) -> Effects {
-        let is_over = |deadline: Instant| deadline <= now;
+    fn time_of_program(&mut self, now: &Now) -> Effects {
+        let is_over = |deadline: Instant| deadline <= now.get();
         let mut effects = Vec::new();
         if self.undo_at.take_if(|at| is_over(*at)).is_some() {
             effects.push(Effect::Continue);
@@ -378,7 +381,7 @@ impl State {
             let send = |signal| Effect::Forward { signal, payload: None };
             // As timeout(1) does: a stopped program must run to end.
             effects.extend([Effect::TellOfTimeout, send(timeout.signal), send(Signal::CONT)]);
-            let kill_at = now.checked_add(timeout.kill_after);
+            let kill_at = now.get().checked_add(timeout.kill_after);
             self.kill_at = [self.kill_at, kill_at].into_iter().flatten().min();
         }
         if self.kill_at.take_if(|at| is_over(*at)).is_some() {

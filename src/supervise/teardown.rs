@@ -25,6 +25,8 @@ use crate::process_tree::{self, Named, Proc, Process};
 use crate::signal::Signal;
 use crate::sys::signals;
 
+use super::clock::Now;
+
 /// How long to go on with the children before all descendants are looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -184,8 +186,9 @@ impl Teardown {
     ///
     /// Not after each child: as a list of N children costs N steps to read, thousands of them would cost the
     /// square of that. After half of them it costs N in all.
-    pub fn continue_killing(&mut self, reaped: usize, now: Instant) {
+    pub fn continue_killing(&mut self, reaped: usize, now: &Now) {
         let Some(killing) = &mut self.killing else { return };
+        let now = now.get();
         killing.reaped += reaped;
         if killing.next_look_at_all <= now && is_init(self.myself) && killing.reaped > 0 {
             // All were reached at once, and as long as they die there is nobody to look for.

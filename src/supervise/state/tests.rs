@@ -32,13 +32,13 @@ fn case(change: impl FnOnce(&mut EndingPolicy)) -> Case {
     let mut policy = policy();
     change(&mut policy);
     let now = Instant::now();
-    let state = State::running(policy, Stops::Undo, now);
+    let state = State::running(policy, Stops::Undo, &now.into());
     Case { state, now }
 }
 
 impl Case {
     fn step(&mut self, event: Event) -> Effects {
-        self.state.step(event, self.now)
+        self.state.step(event, &self.now.into())
     }
 
     fn signal(&mut self, signal: Signal) -> Effects {
