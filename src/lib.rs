@@ -84,4 +84,7 @@ pub use signal::{Signal, UnknownSignal};
 pub use status::Ending;
 #[doc(hidden)]
 pub use sys::entry;
+#[cfg(all(feature = "cli", target_env = "musl"))]
+#[doc(hidden)]
+pub use sys::heap;
 pub use users::{UserError, UserWish};

@@ -5,11 +5,10 @@
 
 use std::ffi::{c_char, c_int};
 
-/// One mapping, of which a start touches a few pages. musl's own allocator maps each size apart, and was a fourth of
-/// a start's page faults (docs/performance.md).
+/// musl's own allocator maps each size apart, and was a fourth of a start's page faults (docs/performance.md).
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static HEAP: sexton::heap::Heap = sexton::heap::Heap::new();
 
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "C calls it, with C's arguments")]

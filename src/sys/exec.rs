@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -94,6 +95,10 @@ struct Stack {
     _bytes: [u8; STACK_SIZE],
 }
 
+/// In the zeroed data: on the heap it would be between what is there, and set foot on two pages more. Locked, it is
+/// one child's at a time.
+static STACK: Mutex<Stack> = Mutex::new(Stack { _bytes: [0; STACK_SIZE] });
+
 /// Starts the program. All signals must be blocked.
 ///
 /// Gives back the program's PID once it runs. A child that fails before is dead by then and not yet reaped.
@@ -105,9 +110,9 @@ pub fn start(image: &Image) -> Result<Pid, (Option<Pid>, Failure)> {
         listen_pid: [0; _],
         failure: Cell::new(None),
     };
-    let mut stack = Box::<Stack>::new_uninit();
+    let mut stack = STACK.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: one past the end of the array; stacks grow down on every architecture that sexton runs on.
-    let top = unsafe { stack.as_mut_ptr().add(1) };
+    let top = unsafe { ptr::from_mut(&mut *stack).add(1) };
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: the stack is the child's alone, and `child` outlives it: CLONE_VFORK keeps this thread from
     // going on before the child has another image or has ended. The child makes async-signal-safe calls only.

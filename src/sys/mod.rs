@@ -9,6 +9,8 @@
 pub mod descriptors;
 pub mod entry;
 pub mod exec;
+#[cfg(all(feature = "cli", target_env = "musl"))]
+pub mod heap;
 pub mod process;
 pub mod signals;
 pub mod terminal;
