@@ -53,8 +53,9 @@ pub struct Report {
 
 impl Report {
     /// Makes sure, as far as can be known before the program starts, that it can be written.
-    pub fn prepare(plan: &Plan) -> Result<Option<Report>, Error> {
-        let Some(to) = &plan.report else { return Ok(None) };
+    #[cold]
+    #[inline(never)]
+    pub fn prepare(to: &ReportTo, plan: &Plan) -> Result<Report, Error> {
         let to = match to {
             ReportTo::Stderr => Target::Stderr,
             ReportTo::File(path) => {
@@ -62,13 +63,13 @@ impl Report {
             }
         };
         let words = [&plan.program].into_iter().chain(&plan.arguments);
-        Ok(Some(Report {
+        Ok(Report {
             to,
             program: words.map(|word| word.to_string_lossy().into_owned()).collect(),
             started: SystemTime::now(),
             started_at: Instant::now(),
             used_before: getrusage(UsageWho::RUSAGE_CHILDREN).ok(),
-        }))
+        })
     }
 
     /// Writes it. What goes wrong is a warning: the program's status counts.

@@ -50,7 +50,7 @@ fn run_under(config: Config, blocked: &AllBlocked, child_signal: &ChildSignal) -
     adopt_orphans(plan.adoption)?;
     (plan.tell)(&News::Adopting(plan.adoption));
     let early = plan.parent_death.map(watch_parent).transpose()?.flatten();
-    let report = Report::prepare(&plan)?;
+    let report = plan.report.as_ref().map(|to| Report::prepare(to, &plan)).transpose()?;
     let supervisor = Supervisor::new(&plan);
     give_up_terminal(plan.group);
     let program = spawn(&plan)?;
@@ -151,6 +151,8 @@ fn give_up_terminal(group: Group) {
 
 /// Has the signal sent when the parent dies. A parent that died before counts: then the signal is given back
 /// as received.
+#[cold]
+#[inline(never)]
 fn watch_parent(death: ParentDeath) -> Result<Option<Received>, Error> {
     process::set_parent_death_signal(Some(death.signal))
         .map_err(|errno| Error::step(format!("have {} sent when the parent dies", death.signal), errno))?;
@@ -181,7 +183,7 @@ fn let_go_of_what_is_the_programs() {
             process::close_standard_input_and_output();
         }
     }
-    if let Err(errno) = chdir("/") {
+    if let Err(errno) = chdir(c"/") {
         warn!("cannot go to /: {errno}; sexton's working directory stays in use");
     }
 }

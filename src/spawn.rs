@@ -45,6 +45,8 @@ fn start(image: &Image) -> Result<Pid, Failure> {
 }
 
 /// Has the shell run a file that is text without `#!`, as execvp(3) does.
+#[cold]
+#[inline(never)]
 fn for_the_shell(plan: &Plan, image: &Image, failure: Failure) -> Option<Image> {
     let Failure::Exec(index, Errno::ENOEXEC) = failure else { return None };
     let file = image.candidates.get(index)?;
@@ -126,6 +128,8 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
     Ok(steps)
 }
 
+#[cold]
+#[inline(never)]
 fn explain(plan: &Plan, image: &Image, failure: Failure) -> Error {
     match failure {
         Failure::Clone(errno) => Error::step("start a process", errno),

@@ -81,7 +81,7 @@ impl Surroundings {
 impl ControllingTerminal {
     fn read() -> Option<ControllingTerminal> {
         let terminal = Terminal::controlling()?;
-        let foreground_group = terminal.foreground_group().ok()?;
+        let foreground_group = terminal.foreground_group()?;
         Some(ControllingTerminal { terminal, foreground_group })
     }
 }

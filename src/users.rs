@@ -123,6 +123,8 @@ pub struct Users {
 
 impl Users {
     /// Reads them.
+    #[cold]
+    #[inline(never)]
     pub fn read() -> Users {
         let read = |file| {
             fs::read(file)
@@ -133,6 +135,8 @@ impl Users {
     }
 
     /// Finds out who is meant.
+    #[cold]
+    #[inline(never)]
     pub fn look_up(&self, wish: &UserWish) -> Result<Identity, UserError> {
         let number = number(&wish.user);
         // A name may be made of digits, and then it is the name that counts, as chown(1) has it.

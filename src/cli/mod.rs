@@ -92,6 +92,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
 }
 
 /// The tool that sexton is called as reads the words. Any name that is not another tool's is sexton's own.
+#[inline(never)]
 fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
     match base_name(&arguments).as_bytes() {
         b"tini" | b"tini-static" | b"docker-init" => tini::parse(&arguments, environment),
@@ -108,6 +109,9 @@ fn base_name(arguments: &[OsString]) -> &OsStr {
     name.unwrap_or_default()
 }
 
+/// What a start runs, apart from what it does not: so both its code and its stack are on fewer pages. So is `parse`, and
+/// where a function is said to be cold.
+#[inline(never)]
 fn run(Run { config, log, failed }: Run) -> u8 {
     logging::init(log);
     match crate::run::run_to_end(config) {
@@ -116,6 +120,8 @@ fn run(Run { config, log, failed }: Run) -> u8 {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn hold(Pause { log, tell }: Pause) -> u8 {
     let (blocked, child_signal) = (AllBlocked::new(), ChildSignal::new());
     logging::init(log);
@@ -125,6 +131,8 @@ fn hold(Pause { log, tell }: Pause) -> u8 {
     0
 }
 
+#[cold]
+#[inline(never)]
 fn install(to: &Path, called: &str) -> u8 {
     match install::install(to, called) {
         Ok(()) => 0,
@@ -135,6 +143,8 @@ fn install(to: &Path, called: &str) -> u8 {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn explain(config: Config, form: Form) -> u8 {
     match crate::run::plan_only(config) {
         Ok(plan) => match form {
@@ -148,6 +158,8 @@ fn explain(config: Config, form: Form) -> u8 {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn inspect(form: Form) -> u8 {
     match inspect::inspect(form) {
         Ok(answer) => match print(&answer.text) {

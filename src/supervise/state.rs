@@ -333,6 +333,8 @@ impl State {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn time(&mut self, now: &Now) -> Effects {
         let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now.get());
         match self.phase {

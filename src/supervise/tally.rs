@@ -45,6 +45,8 @@ impl Tallying {
     }
 
     /// The program has ended, and these are alive.
+    #[cold]
+    #[inline(never)]
     pub fn note_leftovers(&mut self, leftovers: Vec<Process>) {
         for process in leftovers {
             self.places.insert(process.pid, self.tally.leftovers.len());

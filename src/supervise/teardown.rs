@@ -130,6 +130,8 @@ impl Teardown {
     }
 
     /// Asks all leftovers to end.
+    #[cold]
+    #[inline(never)]
     pub fn terminate(&self) {
         // One that is stopped would not see SIGTERM.
         let signals = [Signal::TERM, Signal::CONT];
@@ -162,6 +164,8 @@ impl Teardown {
     }
 
     /// Begins to send SIGKILL to all descendants.
+    #[cold]
+    #[inline(never)]
     pub fn kill(&mut self, now: Instant) {
         let next_look_at_all = now + self.patience_for_children();
         self.killing = Some(Killing { found: 0, reaped: 0, next_look_at_all, all_refused: false });
@@ -218,6 +222,8 @@ impl Teardown {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn kill_descendants(&mut self, now: Instant) {
         let mut results = Vec::new();
         let mut known = HashSet::from([self.myself]);
@@ -269,11 +275,15 @@ impl Teardown {
     }
 
     /// Says who is still there although it was asked to end.
+    #[cold]
+    #[inline(never)]
     pub fn tell_of_stubborn_leftovers(&self) {
         warn!("sending SIGKILL to {}", list(&self.names()));
     }
 
     /// Says who could not be ended.
+    #[cold]
+    #[inline(never)]
     pub fn tell_of_survivors(&self) {
         warn!("cannot end {}; leaving", list(&self.names()));
     }

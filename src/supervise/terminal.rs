@@ -150,5 +150,5 @@ impl Job {
 fn terminal_of(group: Pid) -> Option<Terminal> {
     // stdin and stdout do not lead to it any more; stderr may.
     let ways = [Terminal::DevTty, Terminal::Standard(nix::libc::STDERR_FILENO)];
-    ways.into_iter().find(|way| way.foreground_group() == Ok(group))
+    ways.into_iter().find(|way| way.foreground_group() == Some(group))
 }

@@ -161,20 +161,20 @@ impl Child<'_> {
     fn exec(&self) -> Failure {
         let mut failure = Failure::Exec(0, Errno::ENOENT);
         for (index, candidate) in self.image.candidates.iter().enumerate() {
-            let errno = self.exec_file(candidate);
-            match errno {
-                Errno::ENOENT | Errno::ENOTDIR | Errno::ENODEV | Errno::ESTALE | Errno::ETIMEDOUT => {}
-                Errno::EACCES => failure = Failure::Exec(index, errno),
-                _ => return Failure::Exec(index, errno),
+            match self.exec_file(candidate) {
+                libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ESTALE | libc::ETIMEDOUT => {}
+                libc::EACCES => failure = Failure::Exec(index, Errno::EACCES),
+                errno => return Failure::Exec(index, Errno::from_raw(errno)),
             }
         }
         failure
     }
 
-    fn exec_file(&self, file: &CStr) -> Errno {
+    /// A plain number: the search along PATH fails in most starts, and nix's table of errors would be a page more.
+    fn exec_file(&self, file: &CStr) -> i32 {
         // SAFETY: a C string, and two arrays of C strings that end with null.
         unsafe { libc::execve(file.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
-        Errno::last()
+        Errno::last_raw()
     }
 }
 

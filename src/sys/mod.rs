@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 /// The result of a raw system call, which is -1 when it failed and `errno` is set.
+#[inline]
 fn checked(result: libc::c_long) -> Result<libc::c_long, Errno> {
     if result == -1 { Err(Errno::last()) } else { Ok(result) }
 }

@@ -45,46 +45,53 @@ impl Terminal {
     pub fn controlling() -> Option<Terminal> {
         // TIOCGPGRP succeeds for no other terminal than the caller's own (ioctl_tty(2)).
         let standard = (0..=2).map(Terminal::Standard);
-        standard.chain([Terminal::DevTty]).find(|terminal| terminal.foreground_group().is_ok())
+        standard.chain([Terminal::DevTty]).find(|terminal| terminal.foreground_group().is_some())
     }
 
-    /// The process group that is in the foreground, to which the keyboard's signals go.
-    pub fn foreground_group(self) -> Result<Pid, Errno> {
+    /// The process group that is in the foreground, to which the keyboard's signals go. There is none to be had where
+    /// this does not lead to the controlling terminal.
+    pub fn foreground_group(self) -> Option<Pid> {
         self.with_descriptor(|descriptor| {
             // SAFETY: takes an integer.
             let group = unsafe { libc::tcgetpgrp(descriptor) };
-            checked(group.into()).map(|_| Pid::from_raw(group))
-        })
+            (group != -1).then(|| Pid::from_raw(group))
+        })?
     }
 
     /// Puts a process group in the foreground. SIGTTOU must be blocked. Async-signal-safe.
     pub fn set_foreground_group(self, group: Pid) -> Result<(), Errno> {
-        self.with_descriptor(|descriptor| {
+        let result = self.with_descriptor(|descriptor| {
             // SAFETY: takes integers.
             checked(unsafe { libc::tcsetpgrp(descriptor, group.as_raw()) }.into()).map(drop)
-        })
+        });
+        result.unwrap_or_else(|| Err(Errno::last()))
     }
 
     /// Gives the controlling terminal up. Where this process leads the session, the whole session loses it, and the
     /// foreground group gets SIGHUP and SIGCONT from this process (TIOCNOTTY, ioctl_tty(2)).
     pub fn give_up(self) -> Result<(), Errno> {
-        self.with_descriptor(|descriptor| {
+        let result = self.with_descriptor(|descriptor| {
             // SAFETY: the request takes no argument.
             checked(unsafe { libc::ioctl(descriptor, libc::TIOCNOTTY) }.into()).map(drop)
-        })
+        });
+        result.unwrap_or_else(|| Err(Errno::last()))
     }
 
-    fn with_descriptor<T>(self, act: impl FnOnce(i32) -> Result<T, Errno>) -> Result<T, Errno> {
+    /// `None` where it cannot be opened, and then `errno` is set. Most starts come here without a terminal, and nobody
+    /// asks why: nix's table of errors would be a page more to set foot on.
+    fn with_descriptor<T>(self, act: impl FnOnce(i32) -> T) -> Option<T> {
         let Terminal::Standard(descriptor) = self else {
             // SAFETY: the path is a C string.
             let opened =
                 unsafe { libc::open(DEV_TTY.as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
-            checked(opened.into())?;
+            if opened == -1 {
+                return None;
+            }
             let result = act(opened);
             // SAFETY: it was opened above, and nothing else uses it.
             unsafe { libc::close(opened) };
-            return result;
+            return Some(result);
         };
-        act(descriptor)
+        Some(act(descriptor))
     }
 }
