@@ -109,8 +109,8 @@ fn base_name(arguments: &[OsString]) -> &OsStr {
     name.unwrap_or_default()
 }
 
-/// What a start runs, apart from what it does not: so both its code and its stack are on fewer pages. So is `parse`, and
-/// where a function is said to be cold.
+/// Apart from `parse`, and what is rare apart from both: so the code and the stack of a start are on fewer pages
+/// (docs/performance.md).
 #[inline(never)]
 fn run(Run { config, log, failed }: Run) -> u8 {
     logging::init(log);

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use dlmalloc::Dlmalloc;
 use nix::libc;
 
-/// Room for what a start allocates with some dozens of variables in the environment.
+/// Room for what a start allocates with a hundred variables in the environment.
 const FIRST_SIZE: usize = 16 * 1024;
 
 /// What is mapped at least.
