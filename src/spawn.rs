@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::unistd::{Pid, getpgrp};
 
 use crate::error::Error;
@@ -15,6 +16,9 @@ use crate::sys::process;
 
 /// Where execvp(3) of glibc looks when there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// The longest path that a system call takes, with its NUL (path_resolution(7)).
+const PATH_MAX: usize = libc::PATH_MAX as usize;
 
 /// Starts the program as the plan says. All signals must be blocked, and SIGCHLD at its default.
 pub fn spawn(plan: &Plan) -> Result<Pid, Error> {
@@ -92,7 +96,9 @@ fn candidates(program: CString, path: &[u8]) -> Vec<CString> {
         // Neither part has a NUL in it: both were C strings.
         CString::new([directory, b"/", program.as_bytes()].concat()).ok()
     };
-    path.split(|byte| *byte == b':').filter_map(in_directory).collect()
+    // One that is longer than any path is passed over, as glibc does: nothing can be in it.
+    let directories = path.split(|byte| *byte == b':').filter(|directory| directory.len() < PATH_MAX);
+    directories.filter_map(in_directory).collect()
 }
 
 /// What a child does to become one that the plan can make a program of.

@@ -17,6 +17,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("exec_failure::p2_not_in_path", Mode::REAPING, not_in_path);
     suite.test("exec_failure::p2_near_name", near_name);
     suite.test("exec_failure::p2_path_is_unset", path_is_unset);
+    suite.test("exec_failure::p2_too_long_a_directory_in_path", too_long_in_path);
     suite.test("exec_failure::p2_unsearchable_directory_in_path", unsearchable_in_path);
     suite.test("exec_failure::p2_in_working_directory", in_working_directory);
     suite.test("exec_failure::p2_several_words", several_words);
@@ -97,6 +98,18 @@ fn near_name() {
     fails(run("/usr/games/nginx").env("PATH", path), 127, &[&meant]);
     let line = fails(run("something-else").env("PATH", path), 127, &[]);
     assert!(!line.contains("did you mean"), "{line}");
+}
+
+/// As glibc's execvp(3) has it, and not ENAMETOOLONG.
+fn too_long_in_path() {
+    let path = |second: &str| format!("/{}:{second}", "directory/".repeat(1000));
+    let finished = run("sh").args(["-c", "exit 3"]).env("PATH", path("/bin")).run();
+    assert_eq!(finished.ending, Ending::Exited(3), "{}", finished.stderr);
+    fails(
+        run("no-such-thing-at-all").env("PATH", path("/nowhere")),
+        127,
+        &["cannot find no-such-thing-at-all in PATH"],
+    );
 }
 
 fn path_is_unset() {
