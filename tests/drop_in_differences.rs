@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::drop_in::{Tool, called};
 use crate::drop_in_effects::{TOOLS, init};
-use crate::support::{Ending, Mode, Suite, probe};
+use crate::support::{Ending, Mode, Suite, deadline, probe};
 
 pub(crate) fn tests(suite: &mut Suite) {
     for (index, difference) in DIFFERENCES.iter().enumerate() {
@@ -94,7 +94,7 @@ fn all_signals_arrive() {
         let mut missing = BTreeSet::new();
         for signal in (1..=64).filter(|signal| ![9, 19].contains(signal) && !is_stop(*signal)) {
             running.signal(signal);
-            match running.received_within(Duration::from_secs(5)) {
+            match running.received_within(deadline()) {
                 Some(received) if received.number == signal => {}
                 other => _ = missing.insert((signal, other.map(|received| received.number))),
             }

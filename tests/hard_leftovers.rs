@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::{Ending, Finished, Init, Mode, Suite, measured, probe, process, skip};
+use crate::support::{Ending, Finished, Init, Mode, Suite, deadline, measured, probe, process, skip};
 
 pub(crate) fn tests(suite: &mut Suite) {
     let reaping = Mode::REAPING;
@@ -86,7 +86,7 @@ fn tear_down(mode: Mode, count: u32, options: &[&str], help: Option<fn(&[i32])>)
     running.write_line("the job is done");
     let start = Instant::now();
     while running.is_running() {
-        assert!(start.elapsed() < Duration::from_secs(60), "sexton still waits");
+        assert!(start.elapsed() < deadline(), "sexton still waits");
         if let Some(help) = help {
             let mut leftovers = process::listed_children(running.pid);
             leftovers.retain(|child| *child != shell);

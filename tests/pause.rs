@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::drop_in::called;
 use crate::support::{
-    Ending, Init, Mode, Running, Suite, find_program, poll, process, sexton_only, skip, under_test,
+    Ending, Init, Mode, Running, Suite, deadline, find_program, poll, process, sexton_only, skip, under_test,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -83,7 +83,7 @@ fn reaps() {
 fn holds_nothing_open() {
     each_way(Mode::Pid1, |name, running| {
         poll("only stderr is open", || process::descriptors(running.pid).into_keys().eq([2]).then_some(()));
-        assert!(running.stdout.ends_within(Duration::from_secs(2)), "{name}");
+        assert!(running.stdout.ends_within(deadline()), "{name}");
     });
 }
 

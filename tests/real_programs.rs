@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use crate::support::{
     Ending, Init, Mode, Running, Suite, TemporaryDirectory, deadline, find_program, poll, process, skip,
@@ -251,6 +250,6 @@ fn sigterm_ends_a_python_pool(mode: Mode) {
     running.signal(15);
     assert_eq!(running.wait(), Ending::Exited(143));
     if mode.is_pid1() {
-        assert!(running.stdout.ends_within(Duration::from_secs(10)), "a worker is left, and holds stdout");
+        assert!(running.stdout.ends_within(deadline()), "a worker is left, and holds stdout");
     }
 }

@@ -155,7 +155,7 @@ fn storm(mode: Mode) {
     let inner = running.ready();
     let program = running.program_pid(inner);
     let done = format!("done {STORM}\n");
-    let ended = running.stdout.text_until(Duration::from_secs(60), |text| text.contains(&done));
+    let ended = running.stdout.text_until(deadline(), |text| text.contains(&done));
     assert!(ended, "the storm is not over");
     only_the_program_is_left(&running, program);
     let after = memory(&running);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::launcher::QUEUE;
 use crate::support::raw::{self, Payload};
-use crate::support::{Ending, Init, Mode, Running, Suite, poll, probe, process, try_poll};
+use crate::support::{Ending, Init, Mode, Running, Suite, deadline, poll, probe, process, try_poll};
 
 pub(crate) fn tests(suite: &mut Suite) {
     let reaping = Mode::REAPING;
@@ -44,7 +44,8 @@ fn send_all(mut running: Running) {
     let mut missing = BTreeSet::new();
     for signal in catchable() {
         running.signal(signal);
-        let limit = Duration::from_secs(if missing.is_empty() { 5 } else { 1 });
+        // The test has failed by the first: no need to wait as long for the others.
+        let limit = if missing.is_empty() { deadline() } else { Duration::from_secs(1) };
         if !arrives(&mut running, signal, limit) {
             missing.insert(signal);
             go_on(&running);
@@ -162,7 +163,7 @@ fn no_queued_signal_is_lost(mode: Mode) {
         running.queue(RTMIN_1, Payload { value, pid: 1, uid: 0 });
     }
     for count in 0..COUNT {
-        let received = running.received_within(Duration::from_secs(5));
+        let received = running.received_within(deadline());
         assert_eq!(received.map(|received| received.number), Some(RTMIN_1), "after {count} signals");
     }
 }
@@ -173,7 +174,7 @@ fn expect_pending(mode: Mode, init: fn(Init) -> Init) {
         let mut running = print_signals(init(Init::new(mode).mask(u64::MAX)));
         let mut missing = BTreeSet::from([10, 17, 34, 64]);
         while !missing.is_empty() {
-            let received = running.received_within(Duration::from_secs(2));
+            let received = running.received_within(deadline());
             let Some(received) = received else { panic!("run {run}: not received: {missing:?}") };
             missing.remove(&received.number);
         }
@@ -202,7 +203,7 @@ fn sent_during_the_start(mode: Mode) {
         }
         running.ready();
         for count in 0..sent {
-            let received = running.received_within(Duration::from_secs(2));
+            let received = running.received_within(deadline());
             let number = received.map(|received| received.number);
             assert_eq!(number, Some(RTMIN_1), "run {run}: {count} of {sent} received");
         }
@@ -307,7 +308,7 @@ fn signals_while_the_program_ends(mode: Mode) {
     for _ in 0..50 {
         let mut running = Init::new(mode).shell("echo ready $$; exit 7").spawn();
         running.ready();
-        let ending = try_poll(Duration::from_secs(10), || {
+        let ending = try_poll(deadline(), || {
             // It may have ended, and is then a zombie: the error does not matter.
             _ = raw::kill(running.pid, 10);
             running.try_wait_for(Duration::ZERO)

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::support::raw::Payload;
 use crate::support::{Ending, Init, Mode, Running, Suite, TemporaryDirectory, poll, probe, process};
@@ -90,8 +89,7 @@ fn stop_request(mode: Mode) {
         || process::descendants(running.pid).iter().filter(|process| process.name == "sleep").count();
     poll("two sleep", || (sleepers() == 2).then_some(()));
     running.signal(15);
-    let ended = running.try_wait_for(Duration::from_secs(5));
-    assert_eq!(ended, Some(Ending::Exited(3)), "nobody is left to be waited for");
+    assert_eq!(running.wait(), Ending::Exited(3), "nobody is left to be waited for");
 }
 
 fn not_by_default(mode: Mode) {
