@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{
     Ending, Finished, Init, Mode, NOBODY, Running, Suite, TemporaryDirectory, deadline, find_program, poll,
-    probe, process, sexton_only, skip, under_test,
+    probe, process, sexton_only, skip, under_test, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -99,17 +99,20 @@ fn wait(mode: Mode) {
 
 /// The kernel ends what a PID 1 leaves, so there it only must not take long.
 fn leave(mode: Mode) {
-    let start = Instant::now();
-    let finished = leaky_job(mode, &["--leftovers", "leave"]).run();
-    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
-    if let Some(survivors) = &finished.survivors {
-        // The kernel hangs up the group of the one that is stopped, as nobody is left who could continue it.
-        assert!(survivors.contains("leak-daemon"), "{survivors}");
-    }
-    let report = report(&finished);
-    let kinds: Vec<_> =
-        report["leftovers"].as_array().expect("a list").iter().map(|one| &one["end"]["kind"]).collect();
-    assert_eq!(kinds, ["alive"; 5]);
+    within(Duration::from_secs(4), || {
+        let start = Instant::now();
+        let finished = leaky_job(mode, &["--leftovers", "leave"]).run();
+        let took = start.elapsed();
+        if let Some(survivors) = &finished.survivors {
+            // The kernel hangs up the group of the one that is stopped, as nobody is left who could continue it.
+            assert!(survivors.contains("leak-daemon"), "{survivors}");
+        }
+        let report = report(&finished);
+        let kinds: Vec<_> =
+            report["leftovers"].as_array().expect("a list").iter().map(|one| &one["end"]["kind"]).collect();
+        assert_eq!(kinds, ["alive"; 5]);
+        took
+    });
 }
 
 fn handler_gets_its_time(mode: Mode) {
@@ -134,11 +137,15 @@ fn handler_gets_its_time(mode: Mode) {
 fn reader_is_not_held_up(mode: Mode) {
     let script =
         "setsid sleep 1000 & (setsid sh -c 'sleep 1000; :' &); nohup sleep 1000 & echo result; exit 0";
-    let mut running = Init::new(mode).shell(script).spawn();
-    assert_eq!(running.next_line().text, "result");
-    let ended = running.stdout.ends_within(Duration::from_secs(1));
-    assert!(ended, "the pipe has no end a second after the job's");
-    assert_eq!(running.wait(), Ending::Exited(0));
+    within(Duration::from_secs(1), || {
+        let mut running = Init::new(mode).shell(script).spawn();
+        assert_eq!(running.next_line().text, "result");
+        let start = Instant::now();
+        assert!(running.stdout.ends_within(deadline()), "the pipe has no end after the job's");
+        let took = start.elapsed();
+        assert_eq!(running.wait(), Ending::Exited(0));
+        took
+    });
 }
 
 fn further_stop_request(mode: Mode) {
@@ -210,25 +217,24 @@ fn another_users(mode: Mode) {
         "{setpriv} --reuid=0 sh -c '{setpriv} --reuid={NOBODY} sleep 1001 & sleep 0.2; echo ready 1; exec sleep 1002' & read line; exit 6"
     );
     for options in [&["--grace", "200ms"][..], &["--leftovers", "kill"]] {
-        let mut running = Init::new(mode)
-            .contained(50)
-            .user(NOBODY)
-            .options(options.iter().copied())
-            .shell(&script)
-            .spawn();
-        running.ready();
-        running.write_line("go");
-        let start = Instant::now();
-        running.wait();
-        assert!(start.elapsed() < Duration::from_secs(1), "{options:?} took {:?}", start.elapsed());
-        let finished = running.finish();
-        assert_eq!(finished.ending, Ending::Exited(6), "{options:?}");
-        let warned =
-            finished.stderr.lines().any(|line| line.contains("cannot end") && line.contains("(sleep)"));
-        assert!(warned, "no warning names the one that is left: {}", finished.stderr);
-        if let Some(survivors) = &finished.survivors {
-            assert_eq!(survivors.matches("sleep").count(), 1, "{options:?}: {survivors}");
-        }
+        within(Duration::from_secs(1), || {
+            let init = Init::new(mode).contained(50).user(NOBODY).options(options.iter().copied());
+            let mut running = init.shell(&script).spawn();
+            running.ready();
+            running.write_line("go");
+            let start = Instant::now();
+            running.wait();
+            let took = start.elapsed();
+            let finished = running.finish();
+            assert_eq!(finished.ending, Ending::Exited(6), "{options:?}");
+            let warned =
+                finished.stderr.lines().any(|line| line.contains("cannot end") && line.contains("(sleep)"));
+            assert!(warned, "no warning names the one that is left: {}", finished.stderr);
+            if let Some(survivors) = &finished.survivors {
+                assert_eq!(survivors.matches("sleep").count(), 1, "{options:?}: {survivors}");
+            }
+            took
+        });
     }
 }
 
@@ -254,14 +260,17 @@ fn children_from_before_cost_little() {
     let sexton = under_test().path().display().to_string();
     let forks = probe("fork_forever").display().to_string();
     let inner = format!("exec {sexton} -- sh -c '{forks} 2000 && read line; exit 7'");
-    let mut running =
-        Init::new(Mode::Subreaper).contained(2050).shell(&format!("sleep 1000 & {inner}")).spawn();
-    assert_eq!(running.next_line().text, "done 2000");
-    running.write_line("go");
-    let start = Instant::now();
-    assert_eq!(running.wait(), Ending::Exited(7));
-    assert!(start.elapsed() < Duration::from_secs(2), "2,000 leftovers took {:?}", start.elapsed());
-    running.finish().assert_nothing_survives();
+    within(Duration::from_secs(2), || {
+        let init = Init::new(Mode::Subreaper).contained(2050);
+        let mut running = init.shell(&format!("sleep 1000 & {inner}")).spawn();
+        assert_eq!(running.next_line().text, "done 2000");
+        running.write_line("go");
+        let start = Instant::now();
+        assert_eq!(running.wait(), Ending::Exited(7));
+        let took = start.elapsed();
+        running.finish().assert_nothing_survives();
+        took
+    });
 }
 
 /// In a PID namespace without a /proc of its own, the PIDs in /proc are others': here the inner sexton has PID 2, and

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, find_program, poll, probe, sexton_only, skip,
-    under_test,
+    under_test, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -328,27 +328,33 @@ fn relative_path(mode: Mode) {
 }
 
 fn full_stderr(mode: Mode) {
-    let init = Init::new(mode).full_stderr().options(["--report", "-"]);
-    let mut running = init.shell("exit 6").spawn();
-    assert_eq!(running.try_wait_for(Duration::from_secs(5)), Some(Ending::Exited(6)));
+    within(Duration::from_secs(5), || {
+        let start = Instant::now();
+        let init = Init::new(mode).full_stderr().options(["--report", "-"]);
+        assert_eq!(init.shell("exit 6").spawn().wait(), Ending::Exited(6));
+        start.elapsed()
+    });
 }
 
 /// A report of a megabyte, and a reader that takes 4 KiB of it at a time.
 fn slow_stderr() {
     sexton_only();
-    let words = vec!["x".repeat(100_000); 10];
-    let mut command = Command::new(under_test().path());
-    command.args(["--report", "-", "--", "true"]).args(words).stderr(Stdio::piped());
-    let mut sexton = command.spawn().expect("cannot start sexton");
-    let mut stderr = sexton.stderr.take().expect("it is a pipe");
-    let start = Instant::now();
-    while sexton.try_wait().expect("it is the test's child").is_none() {
-        assert!(start.elapsed() < Duration::from_secs(5), "it is still writing");
-        stderr
-            .read_exact(&mut [0; 4096])
-            .expect("it writes, or it has ended and left more than that in the pipe");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    within(Duration::from_secs(5), || {
+        let words = vec!["x".repeat(100_000); 10];
+        let mut command = Command::new(under_test().path());
+        command.args(["--report", "-", "--", "true"]).args(words).stderr(Stdio::piped());
+        let mut sexton = command.spawn().expect("cannot start sexton");
+        let mut stderr = sexton.stderr.take().expect("it is a pipe");
+        let start = Instant::now();
+        let mut read = 0;
+        while sexton.try_wait().expect("it is the test's child").is_none() {
+            // Nothing when it is about to end.
+            read += stderr.read(&mut [0; 4096]).expect("it can be read");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_ne!(read, 0, "it has written nothing");
+        start.elapsed()
+    });
 }
 
 fn hostile_names(mode: Mode) {
@@ -381,15 +387,19 @@ fn hostile_names(mode: Mode) {
 fn resources_of_the_tree(mode: Mode) {
     let burn = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
     let allocate = "head -c 50000000 /dev/zero | tail -c 50000000 >/dev/null";
-    let (_, idle) = report_of(mode, &[], "sleep 0.3");
-    let (_, busy) =
-        report_of(mode, &[], &format!("sh -c '{burn}'; (sh -c '{allocate}; echo done' &) | read line"));
     let cpu = |report: &Value| {
         let part = |name: &str| report["resources"][name].as_f64().expect("a number");
         part("user_seconds") + part("system_seconds")
     };
     let memory = |report: &Value| report["resources"]["max_rss_bytes"].as_u64().expect("a number");
-    assert!(cpu(&idle) < 0.05 && memory(&idle) < 20_000_000, "{idle}");
+    // In a virtual machine that stands still, that is counted for whoever has the processor.
+    within(Duration::from_millis(50), || {
+        let (_, idle) = report_of(mode, &[], "sleep 0.3");
+        assert!(memory(&idle) < 20_000_000, "{idle}");
+        Duration::from_secs_f64(cpu(&idle))
+    });
+    let (_, busy) =
+        report_of(mode, &[], &format!("sh -c '{burn}'; (sh -c '{allocate}; echo done' &) | read line"));
     assert!((0.05..60.0).contains(&cpu(&busy)), "{busy}");
     assert!((40_000_000..200_000_000).contains(&memory(&busy)), "{busy}");
 }
@@ -399,9 +409,10 @@ fn cpu_before_the_start() {
     sexton_only();
     let sexton = under_test().path().display().to_string();
     let burn = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
-    let init = Init::new(Mode::Subreaper);
-    let finished = init.shell(&format!("sh -c '{burn}'; exec {sexton} --report - -- true")).run();
-    let report: Value = serde_json::from_str(&finished.stderr).expect("the report is on stderr");
-    let user = report["resources"]["user_seconds"].as_f64().expect("a number");
-    assert!(user < 0.03, "{report}");
+    within(Duration::from_millis(30), || {
+        let init = Init::new(Mode::Subreaper);
+        let finished = init.shell(&format!("sh -c '{burn}'; exec {sexton} --report - -- true")).run();
+        let report: Value = serde_json::from_str(&finished.stderr).expect("the report is on stderr");
+        Duration::from_secs_f64(report["resources"]["user_seconds"].as_f64().expect("a number"))
+    });
 }

@@ -17,7 +17,7 @@ use engine::{Container, Engine, Image, alone_with_engines, with_engines};
 
 use crate::support::pty::{CTRL_C, CTRL_Z};
 use crate::support::{
-    Ending, Mode, Suite, TemporaryDirectory, Terminal, Wrapper, find_program, poll, skip, under_test,
+    Ending, Mode, Suite, TemporaryDirectory, Terminal, Wrapper, find_program, poll, skip, under_test, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -60,26 +60,26 @@ fn exit_codes(engine: Engine) {
     assert_eq!(container.exit_code(), 137);
 }
 
-/// Stops the container, which is to be quick. The engines kill after ten seconds.
-fn stop(engine: Engine, container: &Container) {
-    let start = Instant::now();
-    engine.succeed(["stop", &container.name]);
-    assert!(start.elapsed() < Duration::from_secs(2), "stopped after {:?}", start.elapsed());
+/// Starts and stops a container, which is to be quick. The engines kill after ten seconds.
+fn stops_with(engine: Engine, script: &str, code: i32, logs: &str) {
+    within(Duration::from_secs(2), || {
+        let container = Container::new(engine, Image::Busybox).start(&[], &["sh", "-c", script]);
+        let start = Instant::now();
+        engine.succeed(["stop", &container.name]);
+        let took = start.elapsed();
+        assert_eq!((container.exit_code(), container.logs().as_str()), (code, logs));
+        took
+    });
 }
 
 fn stop_ends_a_script(engine: Engine) {
     let script = "trap 'echo saved; exit 7' TERM; sleep 1000 & echo ready; wait";
-    let container = Container::new(engine, Image::Busybox).start(&[], &["sh", "-c", script]);
-    stop(engine, &container);
-    assert_eq!((container.exit_code(), container.logs().as_str()), (7, "ready\nsaved\n"));
+    stops_with(engine, script, 7, "ready\nsaved\n");
 }
 
 /// As PID 1 it would not be ended by SIGTERM.
 fn stop_without_a_handler(engine: Engine) {
-    let words = ["sh", "-c", "echo ready; sleep 1000; echo not here"];
-    let container = Container::new(engine, Image::Busybox).start(&[], &words);
-    stop(engine, &container);
-    assert_eq!((container.exit_code(), container.logs().as_str()), (143, "ready\n"));
+    stops_with(engine, "echo ready; sleep 1000; echo not here", 143, "ready\n");
 }
 
 fn kill(engine: Engine) {

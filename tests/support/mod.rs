@@ -19,6 +19,6 @@ pub(crate) mod temporary;
 
 pub(crate) use init::{Init, Mode, NOBODY, find_program, probe, sexton_only, under_test};
 pub(crate) use pty::{Shell, Terminal, Wrapper};
-pub(crate) use running::{Ending, Finished, Running, deadline, poll, try_poll};
+pub(crate) use running::{Ending, Finished, Running, deadline, poll, try_poll, within};
 pub(crate) use suite::{Suite, measured, skip};
 pub(crate) use temporary::TemporaryDirectory;
