@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::drop_in::called;
 use crate::support::{
-    Ending, Finished, Init, Mode, Suite, TemporaryDirectory, sexton_only, skip, under_test,
+    Ending, Finished, Init, Mode, Suite, TemporaryDirectory, poll, process, sexton_only, skip, under_test,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -64,6 +64,8 @@ fn replaces_a_running_program() {
     let file = directory.join("tini");
     fs::copy("/bin/sleep", &file).expect("cannot copy a program");
     let mut running = Init::new(Mode::Subreaper).program(&file).args(["99"]).spawn();
+    let runs = || process::children(running.pid).iter().any(|child| child.name == "tini");
+    poll("it runs", || runs().then_some(()));
     assert_installed(&install(&file).run(), &file);
     assert!(running.is_running());
 }

@@ -46,6 +46,14 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// A child that has become sleep(1) when the script goes on.
+pub(crate) const SLEEP: &str = "sleep 1000 & until grep -q ^sleep /proc/$!/cmdline; do :; done";
+
+/// Sends a signal, leaves a child behind, and takes 0.1 s at least.
+fn leaves_a_child() -> String {
+    format!("kill -USR2 $PPID; {SLEEP}; sleep 0.1; exit 3")
+}
+
 /// Runs a script, and returns the ending and the report.
 fn report_of(mode: Mode, options: &[&str], script: &str) -> (Ending, Value) {
     let directory = TemporaryDirectory::new();
@@ -72,8 +80,8 @@ fn shape(value: &Value) -> Value {
 fn fields(mode: Mode) {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
     let before = now();
-    let script = "kill -USR2 $PPID; (exec sleep 1000) & sleep 0.1; exit 3";
-    let (ending, report) = report_of(mode, &["--rewrite", "USR2:WINCH", "-e", "3:4"], script);
+    let script = leaves_a_child();
+    let (ending, report) = report_of(mode, &["--rewrite", "USR2:WINCH", "-e", "3:4"], &script);
     let after = now();
     assert_eq!(ending, Ending::Exited(4));
     let expected = json!({
@@ -110,8 +118,7 @@ fn fields(mode: Mode) {
 
 /// Every name in a report stands in README's section, in backticks.
 fn readme_describes_every_field(mode: Mode) {
-    let script = "kill -USR2 $PPID; (exec sleep 1000) & sleep 0.1; exit 3";
-    let (_, report) = report_of(mode, &["-r", "USR2:WINCH"], script);
+    let (_, report) = report_of(mode, &["-r", "USR2:WINCH"], &leaves_a_child());
     let readme =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
     let section = readme.split_once("\n## The report").expect("README has `## The report`").1;
@@ -150,10 +157,13 @@ fn endings(mode: Mode) {
 }
 
 fn signals_and_orphans(mode: Mode) {
-    let orphans = probe("make_orphans");
+    // The next signal is sent when the last has come back, for two that wait are one; and the program ends when its parent
+    // has no other child, for orphans that live are leftovers.
     let script = format!(
-        "trap : USR1; {} 300; for i in 1 2 3; do kill -USR1 $PPID; sleep 0.05; done; exit 0",
-        orphans.display()
+        "n=0; trap 'n=$((n+1))' USR1; {} 300
+        for i in 1 2 3; do kill -USR1 $PPID; until [ $n = $i ]; do sleep 0.01; done; done
+        until [ \"$(cat /proc/$PPID/task/$PPID/children)\" = \"$$ \" ]; do sleep 0.01; done; exit 0",
+        probe("make_orphans").display()
     );
     let (_, report) = report_of(mode, &[], &script);
     assert_eq!(report["orphans_reaped"], json!(300));

@@ -134,13 +134,15 @@ pub(crate) fn context_switches(pid: i32) -> Option<u64> {
     Some(sum)
 }
 
-/// Waits until the start has settled: nothing has woken the process up for a third of a second.
+/// Waits until the start has settled: nothing has woken the process up for a third of a second, and it is not waiting for
+/// a processor either.
 pub(crate) fn wait_until_idle(pid: i32) {
     let mut last = None;
     poll("the start has settled", || {
         let now = context_switches(pid);
         std::thread::sleep(Duration::from_millis(300));
-        (std::mem::replace(&mut last, now) == now && now.is_some()).then_some(())
+        let sleeps = Process::find(pid).is_some_and(|process| process.state == 'S');
+        (std::mem::replace(&mut last, now) == now && now.is_some() && sleeps).then_some(())
     });
 }
 
