@@ -38,9 +38,7 @@ pub(crate) fn init(mode: Mode, path: &Path, options: &[&str]) -> Init {
 
 fn same_in_all(what: impl Fn(&Path, &'static [&'static str]) -> String) {
     for (name, options) in TOOLS {
-        let tool = Tool::new(name);
-        let [original, here] = tool.run_both(|path| what(path, options));
-        assert_eq!(original, here, "{name} {options:?}");
+        Tool::new(name).assert_same(options, |path| what(path, options));
     }
 }
 
@@ -48,7 +46,12 @@ fn same_place(mode: Mode) {
     const PLACE: &str = "read -r pid name state parent group session terminal rest </proc/$$/stat
         echo leads group: $((pid == group)), session: $((pid == session)), terminal: $terminal, in $PWD, umask $(umask)
         env | grep -v '^_=' | sort | cksum";
-    same_in_all(|path, options| init(mode, path, options).shell(PLACE).run().stdout.clone());
+    for (name, options) in TOOLS {
+        let tool = Tool::new(name);
+        let seen = |path: &Path| init(mode, path, options).shell(PLACE).run().stdout.clone();
+        let [original, here] = tool.run_both(seen);
+        assert_eq!(original, here, "{name} {options:?}");
+    }
 }
 
 /// Whether the program and a child of its get a signal.
@@ -106,13 +109,11 @@ fn same_rewrites(mode: Mode) {
         if !mode.is_pid1() && sent.contains(&20) {
             continue;
         }
-        let seen = |path: &Path| {
+        tool.assert_same((options, sent), |path| {
             let options: Vec<&str> = options.iter().copied().chain(["--"]).collect();
             let running = init(mode, path, &options).program(probe("print_signals")).args(["--keep"]).spawn();
             received(running, sent, 12)
-        };
-        let [original, here] = tool.run_both(seen);
-        assert_eq!(original, here, "{options:?} {sent:?}");
+        });
     }
 }
 
