@@ -61,8 +61,7 @@ fn into_a_directory() {
 
 fn replaces_a_running_program() {
     let directory = TemporaryDirectory::new();
-    let file = directory.join("tini");
-    fs::copy("/bin/sleep", &file).expect("cannot copy a program");
+    let file = directory.copy("/bin/sleep", "tini");
     let mut running = Init::new(Mode::Subreaper).program(&file).args(["99"]).spawn();
     let runs = || process::children(running.pid).iter().any(|child| child.name == "tini");
     poll("it runs", || runs().then_some(()));
@@ -90,7 +89,7 @@ fn from_an_empty_root() {
     sexton_only();
     need_root();
     let root = TemporaryDirectory::new();
-    fs::copy(under_test().path(), root.join("init")).expect("cannot copy");
+    root.copy(under_test().path(), "init");
     fs::create_dir(root.join("tools")).expect("cannot make a directory");
     let mut command = std::process::Command::new("/usr/sbin/chroot");
     let output =

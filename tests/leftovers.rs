@@ -205,8 +205,7 @@ fn nested_user_namespace(mode: Mode) {
 fn with_setuid_root() -> (TemporaryDirectory, PathBuf) {
     let setpriv = find_program("setpriv").unwrap_or_else(|| skip("needs setpriv"));
     let directory = TemporaryDirectory::new();
-    let path = directory.join("setpriv");
-    fs::copy(setpriv, &path).expect("cannot copy setpriv");
+    let path = directory.copy(setpriv, "setpriv");
     fs::set_permissions(&path, Permissions::from_mode(0o4755)).expect("it is the test's own");
     (directory, path)
 }

@@ -369,9 +369,7 @@ fn slow_stderr() {
 
 fn hostile_names(mode: Mode) {
     let directory = TemporaryDirectory::new();
-    let name = directory.join("a) Z 1 \u{1b}[2J\n\"");
-    let link = fs::copy(probe("ignore_sigterm"), &name);
-    link.expect("cannot copy a program");
+    let name = directory.copy(probe("ignore_sigterm"), "a) Z 1 \u{1b}[2J\n\"");
     let path = directory.join("report.json");
     let options = ["--report".as_ref(), path.as_os_str(), "--leftovers".as_ref(), "kill".as_ref()];
     let program = "\"$@\" & read line; exit 0";

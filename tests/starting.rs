@@ -269,8 +269,7 @@ fn not_utf8(mode: Mode) {
     assert_eq!(arguments_of(&mut running)[4..], words);
     let directory = TemporaryDirectory::new();
     let name = OsString::from_vec(b"\xffname".to_vec());
-    let path = directory.path().join(&name);
-    std::fs::copy("/bin/true", &path).expect("cannot copy a program");
+    let path = directory.copy("/bin/true", name);
     let finished = Init::new(mode).program(&path).run();
     assert_eq!(finished.ending, Ending::Exited(0), "a program named {:?}", path.as_os_str().as_bytes());
 }

@@ -9,7 +9,6 @@ mod pids_limit;
 mod pod;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -132,9 +131,7 @@ fn terminal(engine: Engine) {
 /// A copy by this name, open to every user.
 fn copy(name: &str) -> (String, TemporaryDirectory) {
     let directory = TemporaryDirectory::new();
-    let path = directory.join(name);
-    fs::copy(under_test().path(), &path).expect("cannot copy");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is the test's own");
+    let path = directory.copy(under_test().path(), name);
     (path.to_str().expect("it is UTF-8").to_owned(), directory)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{Init, Mode, Suite, TemporaryDirectory};
 
-use super::{executable, fails, run, set_mode, text};
+use super::{fails, run, set_mode, text};
 
 pub(super) fn tests(suite: &mut Suite) {
     suite.test("exec_failure::p2_loader_missing", loader_missing);
@@ -48,7 +48,7 @@ fn loader_missing() {
         ("/lib64/ld-linux-x86-65.so.2", "use a Debian base, or build with a musl target"),
         ("/system/bin/linker65", "build it static, or use the base it was built for"),
     ] {
-        let path = executable(&directory, "app", &elf(PROGRAM, HERE, Some(loader)));
+        let path = directory.executable("app", &elf(PROGRAM, HERE, Some(loader)));
         let line = format!("{} is linked for {loader}, which is not in this image: {cure}\n", path.display());
         let told = fails(run(&path), 126, &[&line]);
         assert!(told.ends_with(&line), "{told}");
@@ -60,7 +60,7 @@ fn loader_not_executable() {
     let directory = TemporaryDirectory::new();
     let loader = directory.write("ld-linux.so.2", "");
     set_mode(&loader, 0o644);
-    let path = executable(&directory, "app", &elf(PROGRAM, HERE, Some(text(&loader))));
+    let path = directory.executable("app", &elf(PROGRAM, HERE, Some(text(&loader))));
     fails(run(&path), 126, &[&format!("is linked for {0}, and {0} is not executable", loader.display())]);
 }
 
@@ -69,10 +69,10 @@ fn other_architecture() {
     let directory = TemporaryDirectory::new();
     let part = format!("is built for {elsewhere}, and this machine is {here}");
     for loader in [None, Some("/lib/ld-linux-foreign.so.1")] {
-        let path = executable(&directory, "app", &elf(PROGRAM, ELSEWHERE, loader));
+        let path = directory.executable("app", &elf(PROGRAM, ELSEWHERE, loader));
         fails(run(&path), 126, &[text(&path), &part, "--platform linux/"]);
     }
-    let path = executable(&directory, "app", &elf(PROGRAM, 12345, None));
+    let path = directory.executable("app", &elf(PROGRAM, 12345, None));
     fails(run(&path), 126, &["is built for ELF machine 12345"]);
 }
 
@@ -86,7 +86,7 @@ fn no_program_at_all() {
         (b"\x1f\x8b\x08\0", "is a gzip archive"),
         (b"\x01\x02\x03", "is neither an ELF program nor a script"),
     ] {
-        let path = executable(&directory, "app", contents);
+        let path = directory.executable("app", contents);
         fails(run(&path), 126, &[part]);
     }
 }

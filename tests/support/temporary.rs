@@ -1,8 +1,10 @@
 //! A directory that is gone when the test is.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Open to every user, because some tests run as nobody.
@@ -35,11 +37,29 @@ impl TemporaryDirectory {
         path
     }
 
+    /// An executable file in it with these contents.
+    ///
+    /// install(1) writes it. Were it open for writing in this process, what another test forks at that moment would have it
+    /// open, too, until it gets to its exec; and meanwhile nobody could execute the file (ETXTBSY).
+    pub(crate) fn executable(&self, name: impl AsRef<Path>, contents: &[u8]) -> PathBuf {
+        let path = self.path.join(name);
+        let mut command = Command::new("install");
+        command.args(["-m", "755", "--", "/dev/stdin"]).arg(&path).stdin(Stdio::piped());
+        let mut install = command.spawn().expect("cannot run install");
+        let written = install.stdin.take().expect("it is a pipe").write_all(contents);
+        written.expect("cannot give install the contents");
+        assert!(install.wait().expect("it is the test's child").success(), "cannot make {}", path.display());
+        path
+    }
+
     /// An executable file in it with this text.
     pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.write(name, text);
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("it is the test's own");
-        path
+        self.executable(name, text.as_bytes())
+    }
+
+    /// An executable copy in it of another file.
+    pub(crate) fn copy(&self, from: impl AsRef<Path>, name: impl AsRef<Path>) -> PathBuf {
+        self.executable(name, &fs::read(from).expect("cannot read what is to be copied"))
     }
 }
 
