@@ -152,7 +152,7 @@ fn storm_below_a_program(mode: Mode, size: u32) -> Running {
 fn storm(mode: Mode) {
     let mut running = storm_below_a_program(mode, STORM);
     poll("the warm-up is over", || (children_of(&running).len() == 1).then_some(()));
-    let memory = |running: &Running| process::resident_kib(running.pid).expect("it is the test's to read");
+    let memory = |running: &Running| process::anonymous_kib(running.pid).expect("it is the test's to read");
     let before = memory(&running);
     running.write_line("go");
     let inner = running.ready();
@@ -162,8 +162,8 @@ fn storm(mode: Mode) {
     assert!(ended, "the storm is not over");
     only_the_program_is_left(&running, program);
     let after = memory(&running);
-    assert!((after - before).abs() <= 64, "resident memory: {before} KiB before, {after} KiB after");
-    measured(&format!("{STORM} orphans as {}: resident {before} KiB before, {after} KiB after", mode.name()));
+    assert!(after - before <= 64, "memory: {before} KiB before, {after} KiB after");
+    measured(&format!("{STORM} orphans as {}: {before} KiB before, {after} KiB after", mode.name()));
     let finished = Init::new(mode).shell("exit 5").run();
     assert_eq!(finished.ending, Ending::Exited(5));
 }

@@ -115,10 +115,11 @@ pub(crate) fn inner_pid(pid: i32) -> Option<i32> {
     status(pid, "NSpid")?.split_whitespace().last()?.parse().ok()
 }
 
-/// Resident memory in KiB, counted by the kernel page by page (VmRSS is only near it since Linux 6.2).
-pub(crate) fn resident_kib(pid: i32) -> Option<i64> {
+/// Its own memory in KiB, counted by the kernel page by page. (What it has of its file, the kernel takes and gives back when
+/// memory is short.)
+pub(crate) fn anonymous_kib(pid: i32) -> Option<i64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
