@@ -27,8 +27,10 @@ pub(crate) fn poll<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
 pub(crate) fn try_poll<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
+        // The last look is after the deadline, also when the one before took long.
+        let is_last = Instant::now() > deadline;
         let found = check();
-        if found.is_some() || Instant::now() > deadline {
+        if found.is_some() || is_last {
             return found;
         }
         std::thread::sleep(Duration::from_millis(2));
