@@ -164,7 +164,7 @@ impl Users {
     }
 
     fn passwd_entries(&self) -> impl Iterator<Item = PasswdEntry> {
-        self.passwd.iter().flat_map(|file| file.lines()).filter_map(PasswdEntry::parse)
+        entries(&self.passwd).filter_map(PasswdEntry::parse)
     }
 
     fn passwd_entry(&self, name: &str) -> Option<PasswdEntry> {
@@ -177,7 +177,7 @@ impl Users {
 
     /// Name, number and members of each group.
     fn group_entries(&self) -> impl Iterator<Item = (&str, u32, &str)> {
-        self.group.iter().flat_map(|file| file.lines()).filter_map(|line| {
+        entries(&self.group).filter_map(|line| {
             let mut fields = line.split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
             Some((name, number(fields.next()?)?, fields.next().unwrap_or("")))
@@ -193,6 +193,13 @@ impl Users {
         let lists_user = |members: &str| members.split(',').any(|member| member.trim() == user);
         self.group_entries().filter(|(.., members)| lists_user(members)).map(|(_, group, _)| group).collect()
     }
+}
+
+/// The lines of a file without comments, and without what is an instruction to the old "compat" service of
+/// nsswitch.conf(5): `+name` and `-name`. glibc's "files" service takes neither for a user (getpwuid(3)), and who is put in
+/// a comment is to be nobody.
+fn entries(file: &Result<String, String>) -> impl Iterator<Item = &str> {
+    file.iter().flat_map(|file| file.lines()).filter(|line| !line.starts_with(['#', '+', '-']))
 }
 
 fn unknown(what: &'static str, name: &str, file: &'static str, read: &Result<String, String>) -> UserError {
@@ -237,10 +244,14 @@ mod tests {
         let files = Users {
             own: (Uid::from_raw(0), Gid::from_raw(0)),
             passwd: Ok(
-                "root:x:0:0:root:/root:/bin/sh\n# no entry\napp:x:1000:100::/home/app:\n1000:x:7:7::\n"
+                "root:x:0:0:root:/root:/bin/sh\n# no entry\n#old:x:3000:0::/root:\n+nis:x:3001:0::/root:\n\
+                 app:x:1000:100::/home/app:\n1000:x:7:7::\n"
                     .to_owned(),
             ),
-            group: Ok("root:x:0:\nstaff:x:50:app,other\nusers:x:100:\nlog:x:60:other,app\n".to_owned()),
+            group: Ok(
+                "root:x:0:\n#adm:x:4:app\n+wheel:x:10:app\nstaff:x:50:app,other\nusers:x:100:\nlog:x:60:other,app\n"
+                    .to_owned(),
+            ),
         };
         files.look_up(&wish.parse::<UserWish>().unwrap())
     }
@@ -259,6 +270,14 @@ mod tests {
         assert_eq!(numbers("0"), (0, 0, vec![]));
         assert_eq!(numbers("1000"), (7, 7, vec![]), "a name of digits is a name");
         assert_eq!(numbers("4000:4001"), (4000, 4001, vec![]));
+    }
+
+    #[test]
+    fn p1_comments_are_no_entries() {
+        assert_eq!(look_up("3000"), Err(UserError::GroupIsMissing(3000)));
+        assert_eq!(look_up("3001"), Err(UserError::GroupIsMissing(3001)));
+        assert!(matches!(look_up("#old"), Err(UserError::Unknown { .. })));
+        assert_eq!(numbers("app").2, [50, 60], "not the groups that are commented out");
     }
 
     #[test]
