@@ -38,15 +38,16 @@ impl Environment {
         }
     }
 
-    /// Sets a variable, in the place of an old one.
+    /// Sets a variable, in the place of an old one. Of several old ones none is left: getenv(3) takes the first, and shells
+    /// the last.
     pub fn set(&mut self, entry: CString) {
         let key = entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
         let place = self.0.iter().position(|old| value_of(old, key).is_some());
         let entries = Rc::make_mut(&mut self.0);
-        match place {
-            Some(place) => entries[place] = entry.into(),
-            None => entries.push(entry.into()),
-        }
+        let behind = entries.drain(place.unwrap_or(entries.len())..).skip(1);
+        let behind: Vec<Entry> = behind.filter(|old| value_of(old, key).is_none()).collect();
+        entries.push(entry.into());
+        entries.extend(behind);
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn set_and_removed_and_the_rest_untouched() {
-        let mut environment = environment(&["odd", "A=1", "B=2", "A=3", "AB=4"]);
+        let mut environment = environment(&["odd", "A=1", "B=2", "A=3", "AB=4", "B=7", "B=8"]);
         environment.set(CString::new("B=5").unwrap());
         environment.set(CString::new("C=6").unwrap());
         environment.remove(b"A");
