@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -151,6 +152,7 @@ fn explain(plan: &Plan, image: &Image, failure: Failure) -> Error {
                 candidate,
                 errno,
                 who: plan.identity.as_ref().map_or_else(Credentials::own, Credentials::of),
+                directory: plan.directory.as_deref().unwrap_or(Path::new("")),
             };
             Error::Exec(Box::new(attempt.explain()))
         }

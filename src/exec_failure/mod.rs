@@ -77,6 +77,8 @@ pub struct Attempt<'a> {
     pub errno: Errno,
     /// Who was to execute it.
     pub who: Credentials,
+    /// Where: the program's working directory, empty where that is this process's.
+    pub directory: &'a Path,
 }
 
 impl Attempt<'_> {
@@ -116,7 +118,7 @@ impl Attempt<'_> {
             Errno::ETXTBSY => Reason::BeingWritten,
             Errno::ENOMEM => Reason::OutOfMemory,
             Errno::EAGAIN => Reason::TooManyProcesses,
-            errno => match look_at(file, &self.who, 0) {
+            errno => match look_at(file, self, 0) {
                 Some(Reason::Missing { directory, name, link, .. }) => {
                     let hint = self.hint_for_missing(&directory, &name);
                     Reason::Missing { directory, name, link, hint }
@@ -129,34 +131,39 @@ impl Attempt<'_> {
 
     fn hint_for_missing(&self, directory: &Path, name: &OsStr) -> Option<Hint> {
         let several =
-            || first_word(self.program).filter(|word| Path::new(word).is_file()).map(Hint::SeveralWords);
+            || first_word(self.program).filter(|word| self.resolve(word).is_file()).map(Hint::SeveralWords);
         // A directory that is named wrong is not looked for.
         let last = || Path::new(self.program).file_name() == Some(name);
-        let places =
-            || [path_walk::or_here(directory)].into_iter().chain(self.directories().map(path_walk::or_here));
+        let places = || [directory.to_owned()].into_iter().chain(self.directories());
         let near = || near::program(name, places()).map(Hint::Near);
         several().or_else(|| if last() { near() } else { None })
     }
 
     /// Of PATH; an empty one is the working directory.
-    fn directories(&self) -> impl Iterator<Item = &Path> {
+    fn directories(&self) -> impl Iterator<Item = PathBuf> {
         let path = self.path.unwrap_or(self.default_path);
-        path.split(|byte| *byte == b':').map(|entry| Path::new(OsStr::from_bytes(entry)))
+        path.split(|byte| *byte == b':').map(|entry| self.resolve(OsStr::from_bytes(entry)))
+    }
+
+    /// What the path leads to from the program's working directory.
+    fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.directory.join(path)
     }
 
     fn not_in_path(&self) -> Reason {
-        let may_not_search = |directory: &&Path| match follow(directory, &self.who) {
+        let may_not_search = |directory: &PathBuf| match follow(directory, &self.who) {
             Ok(end) => fs::metadata(path_walk::or_here(&end)).is_ok_and(|found| !self.who.may_search(&found)),
             Err(obstacle) => matches!(obstacle, Obstacle::NoSearch(_)),
         };
         let is_in_path = |word: &OsString| self.directories().any(|directory| directory.join(word).is_file());
-        let in_working_directory = || Path::new(self.program).is_file().then_some(Hint::InWorkingDirectory);
+        let in_working_directory =
+            || self.resolve(self.program).is_file().then_some(Hint::InWorkingDirectory);
         let several = || first_word(self.program).filter(is_in_path).map(Hint::SeveralWords);
-        let near = || near::program(self.program, self.directories().map(path_walk::or_here)).map(Hint::Near);
+        let near = || near::program(self.program, self.directories()).map(Hint::Near);
         Reason::NotInPath {
             path: OsStr::from_bytes(self.path.unwrap_or(self.default_path)).to_owned(),
             path_is_unset: self.path.is_none(),
-            unsearchable: self.directories().filter(may_not_search).map(Path::to_owned).collect(),
+            unsearchable: self.directories().filter(may_not_search).collect(),
             hint: in_working_directory().or_else(several).or_else(near),
         }
     }
@@ -190,7 +197,8 @@ pub const SHELL: &str = "/bin/sh";
 const DEEPEST: usize = 5;
 
 /// What is wrong with a file that is to be executed; `None` when nothing is to be seen.
-fn look_at(file: &Path, who: &Credentials, depth: usize) -> Option<Reason> {
+fn look_at(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
+    let who = &attempt.who;
     let end = match follow(file, who) {
         Ok(end) => end,
         Err(obstacle) => return reason_of(obstacle),
@@ -211,7 +219,7 @@ fn look_at(file: &Path, who: &Credentials, depth: usize) -> Option<Reason> {
     if !who.may_execute(&found) {
         return Some(Reason::NotExecutableBy(Restricted::new(end, &found, who.user)));
     }
-    look_into(&end, who, depth)
+    look_into(&end, attempt, depth)
 }
 
 fn reason_of(obstacle: Obstacle) -> Option<Reason> {
@@ -232,26 +240,26 @@ fn mount_point(file: &Path) -> Option<PathBuf> {
     mounts::all().into_iter().find(|mount| mount.id == id).map(|mount| mount.point)
 }
 
-fn look_into(file: &Path, who: &Credentials, depth: usize) -> Option<Reason> {
+fn look_into(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
     match Contents::read(file).ok()? {
         Contents::Empty => Some(Reason::Empty),
         Contents::Text => Some(Reason::TextWithoutShell).filter(|_| !Path::new(SHELL).exists()),
         Contents::Foreign(what) => Some(Reason::NotAProgram(what)),
         Contents::Other => Some(Reason::UnknownFormat),
         Contents::DamagedElf => Some(Reason::Damaged),
-        Contents::Script(interpreter) => look_at_interpreter(interpreter, who, depth),
+        Contents::Script(interpreter) => look_at_interpreter(interpreter, attempt, depth),
         Contents::Elf(elf) => {
             let machine = machine();
             if elf.architecture != machine {
                 return Some(Reason::OtherArchitecture { built_for: elf.architecture, machine });
             }
             let not_a_program = elf.not_a_program.map(Reason::NotAProgram);
-            not_a_program.or_else(|| look_at_loader(elf.loader?, who))
+            not_a_program.or_else(|| look_at_loader(elf.loader?, attempt))
         }
     }
 }
 
-fn look_at_interpreter(interpreter: Interpreter, who: &Credentials, depth: usize) -> Option<Reason> {
+fn look_at_interpreter(interpreter: Interpreter, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
     let (path, carriage_return) = match interpreter {
         Interpreter::Nobody => return Some(Reason::NoInterpreter),
         Interpreter::TooLong => return Some(Reason::InterpreterLineTooLong),
@@ -263,7 +271,7 @@ fn look_at_interpreter(interpreter: Interpreter, who: &Credentials, depth: usize
     if depth == DEEPEST {
         return Some(Reason::TooManyInterpreters);
     }
-    Some(match look_at(&path, who, depth + 1)? {
+    Some(match look_at(&attempt.resolve(&path), attempt, depth + 1)? {
         Reason::Missing { .. } | Reason::NotADirectory(_) => {
             Reason::InterpreterMissing { path, carriage_return }
         }
@@ -272,9 +280,9 @@ fn look_at_interpreter(interpreter: Interpreter, who: &Credentials, depth: usize
     })
 }
 
-fn look_at_loader(loader: PathBuf, who: &Credentials) -> Option<Reason> {
+fn look_at_loader(loader: PathBuf, attempt: &Attempt<'_>) -> Option<Reason> {
     // The kernel takes nothing but ELF for a loader.
-    match look_at(&loader, who, DEEPEST)? {
+    match look_at(&attempt.resolve(&loader), attempt, DEEPEST)? {
         Reason::Missing { .. } | Reason::NotADirectory(_) => Some(Reason::LoaderMissing(loader)),
         reason => Some(Reason::Loader(loader, Box::new(reason))),
     }

@@ -5,12 +5,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::path_walk::or_here;
+
 /// The program in one of these directories whose name is nearest to the one asked for; `None` when there is
 /// none that could be meant.
-pub fn program<'a>(name: &OsStr, directories: impl IntoIterator<Item = &'a Path>) -> Option<PathBuf> {
+pub fn program(name: &OsStr, directories: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
     let wanted = name.to_string_lossy();
     let mut nearest: Option<(usize, PathBuf)> = None;
     for directory in directories {
+        let directory = or_here(&directory);
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let Some(distance) = distance(&wanted, &entry.file_name().to_string_lossy()) else { continue };
             let is_nearer = nearest.as_ref().is_none_or(|(least, path)| {
@@ -62,8 +65,8 @@ mod tests {
 
     #[test]
     fn the_nearest_program_is_found() {
-        let directories = [Path::new("/nowhere"), Path::new("/bin")];
-        assert_eq!(program(OsStr::new("slep"), directories), Some(PathBuf::from("/bin/sleep")));
-        assert_eq!(program(OsStr::new("no-such-thing-at-all"), directories), None);
+        let directories = || ["/nowhere", "/bin"].map(PathBuf::from);
+        assert_eq!(program(OsStr::new("slep"), directories()), Some(PathBuf::from("/bin/sleep")));
+        assert_eq!(program(OsStr::new("no-such-thing-at-all"), directories()), None);
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("exec_failure::p2_hash_bang_line_of_nothing", bad_hash_bang_lines);
     formats::tests(suite);
     suite.test("exec_failure::p2_as_another_user_from_another_directory", another_user_and_directory);
+    suite.test("exec_failure::p2_relative_names_from_another_directory", relative_names);
     suite.test("exec_failure::p2_arguments_too_long", arguments_too_long);
     suite.test("exec_failure::p2_open_for_writing", open_for_writing);
     suite.in_modes("exec_failure::p2_text_is_run_by_the_shell", Mode::REAPING, text_is_run_by_the_shell);
@@ -213,6 +214,36 @@ fn another_user_and_directory() {
     set_mode(&path, 0o755);
     set_mode(&directory.join("closed"), 0o700);
     fails(run("./closed/bin/app"), 126, &["user 65534 may not search ", "closed (mode 700, owner 0:0)"]);
+}
+
+/// With `--chdir` what is relative is relative to there, in a `#!` line and for advice too.
+fn relative_names() {
+    let directory = TemporaryDirectory::new();
+    let [here, there] = ["here", "there"].map(|name| directory.join(name));
+    for path in [&here, &there] {
+        fs::create_dir(path).expect("cannot make a directory");
+    }
+    directory.script("here/app", "#!/bin/sh\n");
+    directory.script("here/interpreter", "#!/bin/sh\n");
+    directory.script("there/script", "#!./interpreter\n");
+    let run = |program: &str| {
+        let options: [OsString; 2] = ["-C".into(), "../there".into()];
+        Init::new(MODE).options(options).directory(&here).env("PATH", "/nowhere:bin").program(program)
+    };
+    let line = fails(run("app"), 127, &["cannot find app in PATH"]);
+    assert!(!line.contains("working directory"), "not in the program's: {line}");
+    let line = fails(run("./app -v"), 127, &[]);
+    assert!(!line.contains("is there"), "not in the program's: {line}");
+    let missing = "is a script for ./interpreter, which is not in the working directory";
+    fails(run("./script"), 126, &[missing]);
+    set_mode(&directory.write("there/interpreter", ""), 0o644);
+    fails(run("./script"), 126, &["is a script for ./interpreter, and ./interpreter is not executable"]);
+    directory.script("there/tool", "#!/bin/sh\n");
+    fails(run("tool"), 127, &["it is in the working directory: write ./"]);
+    fs::create_dir(there.join("bin")).expect("cannot make a directory");
+    directory.script("there/bin/server", "#!/bin/sh\n");
+    fails(run("sevrer"), 127, &["did you mean ../there/bin/server?"]);
+    fails(run("server -v"), 127, &["server is there: write program and arguments"]);
 }
 
 fn directory() {
