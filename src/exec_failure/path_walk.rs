@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -127,7 +128,8 @@ impl Restricted {
 /// As many as the kernel follows (MAXSYMLINKS).
 const MOST_LINKS: usize = 40;
 
-/// Follows a path to its end, through symbolic links: to where its file is, without a link in it.
+/// Follows a path to its end, through symbolic links: to where its file is, without a link in it but those that lead to a
+/// file without a name.
 pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
     let mut here = PathBuf::new();
     let mut ahead = parts(path);
@@ -154,10 +156,28 @@ pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
         if links > MOST_LINKS {
             return Err(Obstacle::TooManyLinks);
         }
-        ahead.extend(parts(&fs::read_link(&next).map_err(|_| Obstacle::Unknown)?));
+        let target = fs::read_link(&next).map_err(|_| Obstacle::Unknown)?;
+        if is_magic(&next, &here.join(&target)) {
+            here = next;
+            continue;
+        }
+        ahead.extend(parts(&target));
         link = Some(next);
     }
+    // What Path takes for no part of the name wants a directory (path_resolution(7)).
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+        check_directory(&here, who)?;
+    }
     Ok(here)
+}
+
+/// Whether a link leads to what its text does not: to an open file, which may have no name (`/proc/PID/fd/N`), or into
+/// another mount namespace (`/proc/PID/root`); see proc_pid_fd(5).
+fn is_magic(link: &Path, target: &Path) -> bool {
+    let file = |path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let behind = file(link);
+    behind.is_some() && behind != file(target)
 }
 
 /// The parts of a path, the last one first.
@@ -229,5 +249,8 @@ mod tests {
         assert_eq!(follow(Path::new("src/./../src/lib.rs"), &who), Ok("src/../src/lib.rs".into()));
         let missing = Obstacle::Missing { directory: "/".into(), name: "nowhere".into(), link: None };
         assert_eq!(follow(Path::new("/nowhere/at/all"), &who), Err(missing));
+        assert_eq!(follow(Path::new("src/"), &who), Ok("src".into()));
+        let not_a_directory = Obstacle::NotADirectory("src/lib.rs".into());
+        assert_eq!(follow(Path::new("src/lib.rs/"), &who), Err(not_a_directory));
     }
 }

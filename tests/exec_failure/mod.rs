@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::support::{Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, poll, sexton_only};
+use crate::support::{Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, poll, sexton_only, under_test};
 
 pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("exec_failure::p2_not_in_path", Mode::REAPING, not_in_path);
@@ -25,6 +25,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("exec_failure::p2_dangling_link", dangling_link);
     suite.test("exec_failure::p2_links_in_a_circle", links_in_a_circle);
     suite.test("exec_failure::p2_file_as_directory", file_as_directory);
+    suite.test("exec_failure::p2_open_file", open_file);
     suite.in_modes("exec_failure::p2_not_executable", Mode::ALL, not_executable);
     suite.test("exec_failure::p2_not_executable_in_path", not_executable_in_path);
     suite.test("exec_failure::p2_not_executable_for_the_user", not_executable_for_user);
@@ -159,6 +160,22 @@ fn links_in_a_circle() {
 
 fn file_as_directory() {
     fails(run("/etc/passwd/app"), 127, &["cannot find /etc/passwd/app: /etc/passwd is not a directory"]);
+    fails(run("/etc/passwd/"), 127, &["cannot find /etc/passwd/: /etc/passwd is not a directory"]);
+}
+
+/// The text of such a link, as of `pipe:[7]`, is no path to look along.
+fn open_file() {
+    let directory = TemporaryDirectory::new();
+    let path = directory.write("app", "#!/bin/sh\n");
+    set_mode(&path, 0o644);
+    let script = format!("exec 7< {0}; rm {0}; exec \"$@\"", path.display());
+    let nameless = |program: &str| {
+        let sexton = under_test().path().display().to_string();
+        run("sh").args(["-c", &script, "sh", &sexton, program])
+    };
+    fails(nameless("/proc/self/fd/7"), 126, &["/proc/self/fd/7 is not executable (mode 644)"]);
+    let piped = run("sh").args(["-c", "true | \"$0\" /proc/self/fd/0", text(under_test().path())]);
+    fails(piped, 126, &["/proc/self/fd/0 is no regular file"]);
 }
 
 fn not_executable(mode: Mode) {
