@@ -16,6 +16,8 @@ use elf::segment::SegmentTable;
 const HEAD: usize = 256;
 /// A longer path is no path (PATH_MAX).
 const LONGEST_PATH: u64 = 4096;
+/// The kernel reads no longer table of segments (load_elf_phdrs() in fs/binfmt_elf.c).
+const LONGEST_TABLE: usize = 65536;
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,27 +123,33 @@ impl Elf {
     fn read(file: &File, head: &[u8]) -> Option<Elf> {
         let identity = elf::file::parse_ident::<AnyEndian>(head.get(..abi::EI_NIDENT)?).ok()?;
         let header = FileHeader::parse_tail(identity, head.get(abi::EI_NIDENT..)?).ok()?;
-        Some(Elf {
-            architecture: architecture(&header),
-            not_a_program: match header.e_type {
-                abi::ET_REL => Some("an object file, not linked yet"),
-                abi::ET_CORE => Some("a core dump"),
-                _ => None,
-            },
-            loader: loader(file, &header),
-        })
+        let not_a_program = match header.e_type {
+            abi::ET_REL => Some("an object file, not linked yet"),
+            abi::ET_CORE => Some("a core dump"),
+            _ => None,
+        };
+        let loader = if not_a_program.is_none() { loader(file, &header)? } else { None };
+        Some(Elf { architecture: architecture(&header), not_a_program, loader })
     }
 }
 
-fn loader(file: &File, header: &FileHeader<AnyEndian>) -> Option<PathBuf> {
-    let mut table = vec![0; usize::from(header.e_phnum) * usize::from(header.e_phentsize)];
+/// `None` where the kernel would not take the table of segments, or the name of the loader in it. The table's size is not to be
+/// believed: it may come to 4 GiB.
+fn loader(file: &File, header: &FileHeader<AnyEndian>) -> Option<Option<PathBuf>> {
+    let size = usize::from(header.e_phnum) * usize::from(header.e_phentsize);
+    if size > LONGEST_TABLE {
+        return None;
+    }
+    let mut table = vec![0; size];
     let length = read_up_to(file, &mut table, header.e_phoff).ok()?;
     let segments = SegmentTable::new(header.endianness, header.class, &table[..length]);
-    let segment = segments.iter().find(|segment| segment.p_type == abi::PT_INTERP)?;
+    let Some(segment) = segments.iter().find(|segment| segment.p_type == abi::PT_INTERP) else {
+        return Some(None);
+    };
     let mut path = vec![0; segment.p_filesz.min(LONGEST_PATH) as usize];
     let length = read_up_to(file, &mut path, segment.p_offset).ok()?;
     path.truncate(path[..length].iter().position(|byte| *byte == 0).unwrap_or(length));
-    Some(PathBuf::from(OsString::from_vec(path)))
+    if path.is_empty() { None } else { Some(Some(PathBuf::from(OsString::from_vec(path)))) }
 }
 
 /// The name that uname(2) gives to a machine of this kind.

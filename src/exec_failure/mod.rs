@@ -250,7 +250,8 @@ fn look_into(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason>
         Contents::Script(interpreter) => look_at_interpreter(interpreter, attempt, depth),
         Contents::Elf(elf) => {
             let machine = machine();
-            if elf.architecture != machine {
+            // For want of a file a program fails that the kernel knows how to run: a 32-bit one on a 64-bit machine, for one.
+            if elf.architecture != machine && attempt.errno != Errno::ENOENT {
                 return Some(Reason::OtherArchitecture { built_for: elf.architecture, machine });
             }
             let not_a_program = elf.not_a_program.map(Reason::NotAProgram);

@@ -1,6 +1,10 @@
 //! [P2]: what is no program for this machine, by its contents.
 
-use crate::support::{Init, Mode, Suite, TemporaryDirectory};
+use std::process::Command;
+
+use nix::libc;
+
+use crate::support::{Init, Mode, Suite, TemporaryDirectory, skip, under_test};
 
 use super::{fails, run, set_mode, text};
 
@@ -8,6 +12,8 @@ pub(super) fn tests(suite: &mut Suite) {
     suite.test("exec_failure::p2_loader_missing", loader_missing);
     suite.test("exec_failure::p2_loader_not_executable", loader_not_executable);
     suite.test("exec_failure::p2_other_architecture", other_architecture);
+    suite.test("exec_failure::p2_loader_of_another_word_size_missing", loader_of_32_bits_missing);
+    suite.test("exec_failure::p2_damaged_elf", damaged_elf);
     suite.test("exec_failure::p2_no_program_at_all", no_program_at_all);
     suite.in_modes("exec_failure::p2_empty_file", Mode::REAPING, empty_file);
 }
@@ -74,6 +80,46 @@ fn other_architecture() {
     }
     let path = directory.executable("app", &elf(PROGRAM, 12345, None));
     fails(run(&path), 126, &["is built for ELF machine 12345"]);
+}
+
+/// A kernel that runs 32-bit programs too says ENOENT; one that does not, ENOEXEC.
+fn loader_of_32_bits_missing() {
+    const I386: u16 = 3;
+    if HERE != X86_64 {
+        skip("the program is one for x86");
+    }
+    let loader = "/lib/ld-linux-foreign.so.2";
+    let (header, segment) = (52u16, 32u16);
+    let length = loader.len() as u32 + 1;
+    let mut bytes = b"\x7fELF\x01\x01\x01".to_vec();
+    bytes.resize(16, 0);
+    bytes.extend([PROGRAM, I386].map(u16::to_le_bytes).concat());
+    bytes.extend([1, 0, header.into(), 0, 0].map(u32::to_le_bytes).concat());
+    bytes.extend([header, segment, 1, 0, 0, 0].map(u16::to_le_bytes).concat());
+    bytes.extend([3, u32::from(header + segment), 0, 0, length, length, 4, 1].map(u32::to_le_bytes).concat());
+    bytes.extend(loader.bytes().chain([0]));
+    let directory = TemporaryDirectory::new();
+    let path = directory.executable("app", &bytes);
+    let errno = Command::new(&path).spawn().expect_err("there is no such loader").raw_os_error();
+    let part = match errno {
+        Some(libc::ENOENT) => "is linked for /lib/ld-linux-foreign.so.2, which is not in this image",
+        _ => "is built for i386, and this machine is x86_64",
+    };
+    fails(run(&path), 126, &[text(&path), part]);
+}
+
+/// What its header says is not believed. Its table of segments would take 4 GiB here, more than sexton may have.
+fn damaged_elf() {
+    const PART: &str = "is an ELF file that the kernel does not understand";
+    let directory = TemporaryDirectory::new();
+    let mut bytes = elf(PROGRAM, HERE, Some("/lib/ld.so"));
+    bytes[54..58].fill(0xff);
+    let path = directory.executable("app", &bytes);
+    let script = "ulimit -v 2000000; exec \"$0\" \"$1\"";
+    let init = run("sh").args(["-c", script, text(under_test().path()), text(&path)]);
+    fails(init, 126, &[PART]);
+    let path = directory.executable("app", &elf(PROGRAM, HERE, Some("")));
+    fails(run(&path), 126, &[PART]);
 }
 
 fn no_program_at_all() {
