@@ -115,8 +115,7 @@ fn config(matches: &ArgMatches, environment: &[Entry]) -> Result<Config, String>
         config.delivery = Delivery::Group;
     }
     for word in values("p") {
-        let signal = word.to_str().and_then(|word| word.parse::<Signal>().ok());
-        config.parent_death_signal = Some(signal.ok_or_else(|| not_valid("p", word))?);
+        config.parent_death_signal = Some(signal(word).ok_or_else(|| not_valid("p", word))?);
     }
     for word in values("e") {
         let code = match getopt::number(word.as_bytes()) {
@@ -126,6 +125,14 @@ fn config(matches: &ArgMatches, environment: &[Entry]) -> Result<Config, String>
         config.remaps.insert(Remap { code: code.ok_or_else(|| not_valid("e", word))?, new: 0 });
     }
     Ok(config)
+}
+
+/// One of the names in tini's table, which are written in one way only.
+fn signal(word: &OsStr) -> Option<Signal> {
+    const NOT_THERE: [Signal; 3] = [Signal::STKFLT, Signal::IO, Signal::PWR];
+    let signal: Signal = word.to_str()?.parse().ok()?;
+    let is_there = signal <= Signal::SYS && !NOT_THERE.contains(&signal);
+    (is_there && word == signal.to_string().as_str()).then_some(signal)
 }
 
 fn not_valid(option: &str, word: &OsStr) -> String {
