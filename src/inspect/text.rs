@@ -32,7 +32,10 @@ impl Style {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let columns = columns.or_else(|| terminal::columns(io::stdout().as_fd()).map(usize::from));
+        // As a terminal says 0 that does not know, so does who asked it.
+        let columns = columns
+            .filter(|columns| *columns > 0)
+            .or_else(|| terminal::columns(io::stdout().as_fd()).map(usize::from));
         Style { colours: !is_set("NO_COLOR") && !is_dumb, columns: Some(columns.unwrap_or(80).max(20)) }
     }
 }
@@ -92,20 +95,21 @@ impl Page {
         self.line(Paint::Bold, heading);
     }
 
-    /// A sentence that is not cut, but goes on in the next line. `label` stands before the first.
+    /// A sentence that is not cut, but goes on in the next line; only a word that is longer than a line goes over the edge.
+    /// `label` stands before the first.
     fn sentence(&mut self, label: &str, sentence: &str) {
         let columns = self.style.columns.unwrap_or(usize::MAX);
         let indent = " ".repeat(label.width());
         let mut line = label.to_owned();
         for word in sentence.split(' ') {
             if line.width() + word.width() > columns && line.width() > label.width() {
-                self.line(Paint::Plain, line.trim_end());
+                self.text.extend([line.trim_end(), "\n"]);
                 line.clone_from(&indent);
             }
             line.push_str(word);
             line.push(' ');
         }
-        self.line(Paint::Plain, line.trim_end());
+        self.text.extend([line.trim_end(), "\n"]);
     }
 
     fn verdict(&mut self, inspection: &Inspection) {
@@ -333,6 +337,9 @@ mod tests {
         page.sentence("why: ", "one two three");
         assert_eq!(page.text, "why: one two\n     three\n");
         assert!(page.text.lines().all(|line| line.width() <= 12));
+        page.text.clear();
+        page.sentence("cure: ", "see waitpid(2)");
+        assert_eq!(page.text, "cure: see\n      waitpid(2)\n", "a word is not cut");
     }
 
     #[test]

@@ -357,6 +357,8 @@ fn terminal() {
     assert!(!text.contains('\x1b'), "{text:?}");
     assert!(text.lines().all(|line| line.chars().count() <= 44), "{text}");
     assert!(text.lines().any(|line| line.chars().count() > 36), "{text}");
+    let unknown = on_terminal("COLUMNS=0 NO_COLOR=1 TERM=xterm");
+    assert!(unknown.lines().any(|line| line.chars().count() > 36), "as the terminal says: {unknown}");
     let text = on_terminal("COLUMNS=30 TERM=dumb");
     assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
     assert!(!text.contains('\x1b'), "{text:?}");
