@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use crate::config::Config;
 use crate::environment::{self, Entry};
@@ -240,6 +240,8 @@ pub fn command() -> Command {
             EXPLAIN,
             "Print what the options, the environment and the surroundings come to, and run nothing",
         ))
+        // Each is all that is done.
+        .group(ArgGroup::new("deed").args([PAUSE, INSTALL, INSPECT, EXPLAIN]))
         .arg(flag(JSON, "With --inspect and --explain: as JSON"))
         .arg(
             Arg::new(COMMAND)
@@ -406,7 +408,9 @@ mod tests {
 
     #[test]
     fn p5_misuse_is_one_line_and_the_usage() {
-        let cases: [(&[&str], &[&str], &str); 11] = [
+        let cases: [(&[&str], &[&str], &str); 13] = [
+            (&["--pause", "--explain"], &[], "--explain"),
+            (&["--install", "/nowhere/at/all", "--inspect"], &[], "--inspect"),
             (&["-g", "--foreground", "app"], &[], "--foreground"),
             (&[], &[], "no program"),
             (&[""], &[], "empty"),
