@@ -45,8 +45,9 @@ impl Credentials {
             user: identity.user.as_raw(),
             group: identity.group.as_raw(),
             groups: identity.groups.iter().map(|group| group.as_raw()).collect(),
-            // setresuid(2) to another user takes the capabilities away (capabilities(7)).
-            overrides_permissions: identity.user.is_root(),
+            // setresuid(2) from root to another user takes the capabilities away (capabilities(7)); root keeps those that
+            // there are, which in a container may be few.
+            overrides_permissions: identity.user.is_root() && Credentials::own().overrides_permissions,
         }
     }
 

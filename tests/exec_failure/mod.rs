@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::support::{Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, poll, sexton_only, under_test};
+use crate::support::{
+    Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, find_program, poll, sexton_only, skip, under_test,
+};
 
 pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("exec_failure::p2_not_in_path", Mode::REAPING, not_in_path);
@@ -29,6 +31,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("exec_failure::p2_not_executable", Mode::ALL, not_executable);
     suite.test("exec_failure::p2_not_executable_in_path", not_executable_in_path);
     suite.test("exec_failure::p2_not_executable_for_the_user", not_executable_for_user);
+    suite.test("exec_failure::p2_not_executable_for_root_without_its_capabilities", not_executable_for_root);
     suite.test("exec_failure::p2_no_search_permission", no_search_permission);
     suite.test("exec_failure::p2_directory", directory);
     suite.test("exec_failure::p2_device", device);
@@ -199,6 +202,22 @@ fn not_executable_for_user() {
     set_mode(&path, 0o700);
     fails(run(&path).user(NOBODY), 126, &["is not executable for user 65534 (mode 700, owner 0:0)"]);
     assert_eq!(run(&path).run().ending, Ending::Exited(0), "for its owner it is");
+}
+
+/// As under `docker run --cap-drop all`: root without CAP_DAC_OVERRIDE is a user like any other.
+fn not_executable_for_root() {
+    let Some(setpriv) = find_program("setpriv") else { skip("needs setpriv") };
+    let directory = TemporaryDirectory::new();
+    let path = directory.script("app", "#!/bin/sh\n");
+    set_mode(&path, 0o700);
+    std::os::unix::fs::chown(&path, Some(NOBODY), None).unwrap_or_else(|_| skip("needs root"));
+    let part = format!("is not executable for user 0 (mode 700, owner {NOBODY}:0)");
+    for options in [&["-u", "0"][..], &[]] {
+        let words = ["--bounding-set", "-dac_override", "--inh-caps", "-dac_override"].map(OsString::from);
+        let sexton = [under_test().path().into()].into_iter().chain(options.iter().map(OsString::from));
+        let init = run(&setpriv).args(words.into_iter().chain(sexton).chain([path.clone().into()]));
+        fails(init, 126, &[&part]);
+    }
 }
 
 fn no_search_permission() {
