@@ -243,6 +243,8 @@ fn mount_point(file: &Path) -> Option<PathBuf> {
 fn look_into(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
     match Contents::read(file).ok()? {
         Contents::Empty => Some(Reason::Empty),
+        // Only execvp(3) gives text to a shell; the kernel takes none for an interpreter.
+        Contents::Text if depth > 0 => Some(Reason::UnknownFormat),
         Contents::Text => Some(Reason::TextWithoutShell).filter(|_| !Path::new(SHELL).exists()),
         Contents::Foreign(what) => Some(Reason::NotAProgram(what)),
         Contents::Other => Some(Reason::UnknownFormat),

@@ -322,6 +322,10 @@ fn interpreter_not_executable() {
     fails(run(&script), 126, &[&part]);
     let script = directory.script("nested", &format!("#!{}\n", script.display()));
     fails(run(&script), 126, &[&part]);
+    let text = directory.script("text", "echo hello\n");
+    let script = directory.script("for-text", &format!("#!{}\n", text.display()));
+    let part = format!("is a script for {0}, and {0} is neither an ELF program nor a script", text.display());
+    fails(run(&script), 126, &[&part]);
 }
 
 fn scripts_for_scripts() {
