@@ -300,8 +300,8 @@ fn take_variables(draft: &mut Draft, given: &Given<'_>, environment: &[Entry]) -
 }
 
 fn take_variable(draft: &mut Draft, option: &Opt, value: &OsStr) -> Result<(), String> {
-    let mut set_each = |separator: u8| {
-        let words = value.as_bytes().split(|byte| *byte == separator).map(<[u8]>::trim_ascii);
+    let mut set_each = |separator: u8, trim: fn(&[u8]) -> &[u8]| {
+        let words = value.as_bytes().split(|byte| *byte == separator).map(trim);
         words
             .filter(|word| !word.is_empty())
             .try_for_each(|word| (option.set)(draft, OsStr::from_bytes(word)))
@@ -310,8 +310,9 @@ fn take_variable(draft: &mut Draft, option: &Opt, value: &OsStr) -> Result<(), S
         Takes::Nothing if !yes_or_no(value)? => Ok(()),
         Takes::Count if yes_or_no(value).is_ok_and(|yes| yes) => (option.set)(draft, OsStr::new("1")),
         Takes::Count if yes_or_no(value).is_ok_and(|yes| !yes) => Ok(()),
-        Takes::Many(_) => set_each(b','),
-        Takes::Lines(_) => set_each(b'\n'),
+        Takes::Many(_) => set_each(b',', <[u8]>::trim_ascii),
+        // What stands at a line's end belongs to a value.
+        Takes::Lines(_) => set_each(b'\n', <[u8]>::trim_ascii_start),
         Takes::Nothing | Takes::Count | Takes::One(_) => (option.set)(draft, value),
     }
 }
@@ -396,6 +397,8 @@ mod tests {
         assert_eq!(from_both.subreaper, Subreaper::Required);
         assert_eq!(from_both.rewrites.apply(Signal::HUP), Some(Signal::HUP));
         assert_eq!(config(&["-g", "app"], &["SEXTON_DELIVER=program"]).delivery, Delivery::Group);
+        let set = config(&["app"], &["SEXTON_ENV=PS1=$ \n\n  B=2"]).set_variables;
+        assert_eq!(set, ["PS1=$ ", "B=2"], "as --env has it");
     }
 
     #[test]
