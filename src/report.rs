@@ -171,17 +171,22 @@ fn resources(used: &Usage, before: Option<&Usage>) -> Value {
 impl Target {
     /// The file that the path leads to. An error when it cannot be written.
     fn of(path: &Path) -> Result<Target, Errno> {
-        let path = match fs::canonicalize(path) {
-            // A device or a pipe is not to be replaced by a file.
-            Ok(path) if !path.is_file() => return Err(Errno::EEXIST),
-            Ok(path) if mounts::all().iter().any(|mount| mount.point == path) => {
-                eaccess(&path, AccessFlags::W_OK)?;
-                return Ok(Target::MountPoint(path));
-            }
-            Ok(path) => path,
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => new_file(path)?,
+        let path = match fs::metadata(path) {
+            // A device or a pipe is not to be replaced by a file; nor is a link to one. (realpath(3) would say of the links
+            // in /proc/self/fd that there is nothing: a pipe has no path.)
+            Ok(file) if !file.is_file() => return Err(Errno::EEXIST),
+            Ok(_) => fs::canonicalize(path).map_err(errno)?,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => match fs::read_link(path) {
+                // It leads to where the first report is to be, as open(2) with O_CREAT has it.
+                Ok(target) => return Target::of(&path.with_file_name(target)),
+                Err(_) => new_file(path)?,
+            },
             Err(error) => return Err(errno(error)),
         };
+        if mounts::all().iter().any(|mount| mount.point == path) {
+            eaccess(&path, AccessFlags::W_OK)?;
+            return Ok(Target::MountPoint(path));
+        }
         let directory = path.parent().ok_or(Errno::EISDIR)?;
         eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK)?;
         Ok(Target::File(path))

@@ -216,6 +216,23 @@ fn link_stays(mode: Mode) {
     Init::new(mode).options(["--report".as_ref(), link.as_os_str()]).shell("exit 0").run();
     assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
     assert_eq!(read(&file)["exit_code"], json!(0));
+    // Before the first report there is no file yet.
+    let first = directory.join("first");
+    std::os::unix::fs::symlink("../no-such-place/report", &first).expect("cannot make a link");
+    let refused = Init::new(mode).options(["--report".as_ref(), first.as_os_str()]).shell("exit 0").run();
+    assert_eq!(refused.ending, Ending::Exited(125), "{}", refused.stderr);
+    fs::remove_file(&first).expect("it is the test's own");
+    std::os::unix::fs::symlink("second", &first).expect("cannot make a link");
+    std::os::unix::fs::symlink("new", directory.join("second")).expect("cannot make a link");
+    Init::new(mode).options(["--report".as_ref(), first.as_os_str()]).shell("exit 0").run();
+    assert!(fs::symlink_metadata(&first).expect("it is there").is_symlink());
+    assert!(fs::metadata(directory.join("new")).expect("the report is there").is_file());
+    // As /dev/stdout is one, and stdout a pipe.
+    let stdout = directory.join("stdout");
+    std::os::unix::fs::symlink("/proc/self/fd/1", &stdout).expect("cannot make a link");
+    let refused = Init::new(mode).options(["--report".as_ref(), stdout.as_os_str()]).shell("exit 0").run();
+    assert_eq!(refused.ending, Ending::Exited(125), "{}", refused.stderr);
+    assert!(fs::symlink_metadata(&stdout).expect("it is there").is_symlink());
 }
 
 /// sexton has the same PID each time that a container starts, and so has the file that it writes first.
