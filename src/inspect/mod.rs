@@ -212,6 +212,7 @@ impl fmt::Display for Unseen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unseen::Init => f.write_str("PID 1 is hidden, and so may others be")?,
+            Unseen::Closed(1) => f.write_str("1 process may not be looked at")?,
             Unseen::Closed(count) => write!(f, "{count} processes may not be looked at")?,
         }
         if let Some(option) = hiding_option() {
