@@ -58,9 +58,15 @@ impl Report {
     pub fn prepare(to: &ReportTo, plan: &Plan) -> Result<Report, Error> {
         let to = match to {
             ReportTo::Stderr => Target::Stderr,
-            ReportTo::File(path) => {
-                Target::of(path).map_err(|errno| Error::step(format!("write the report {path:?}"), errno))?
-            }
+            ReportTo::File(path) => Target::of(path).map_err(|errno| {
+                let what = match errno {
+                    Errno::EEXIST => {
+                        format!("put a report in the place of {path:?}, which is no regular file")
+                    }
+                    _ => format!("write the report {path:?}"),
+                };
+                Error::step(what, errno)
+            })?,
         };
         let words = [&plan.program].into_iter().chain(&plan.arguments);
         Ok(Report {
@@ -174,6 +180,7 @@ impl Target {
         let path = match fs::metadata(path) {
             // A device or a pipe is not to be replaced by a file; nor is a link to one. (realpath(3) would say of the links
             // in /proc/self/fd that there is nothing: a pipe has no path.)
+            Ok(file) if file.is_dir() => return Err(Errno::EISDIR),
             Ok(file) if !file.is_file() => return Err(Errno::EEXIST),
             Ok(_) => fs::canonicalize(path).map_err(errno)?,
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => match fs::read_link(path) {
