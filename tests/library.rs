@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use sexton::{Ending, Error, Launcher};
 
 use crate::support::output::Output;
-use crate::support::{Suite, deadline, poll, probe, process, raw, skip};
+use crate::support::{self, Init, Mode, Suite, deadline, poll, probe, process, raw, skip};
 
 pub(crate) fn tests(suite: &mut Suite) {
     suite.test("library::a_program_that_is_not_pid_1_stays_as_it_is", not_pid_1);
@@ -16,6 +16,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("library::a_launcher_tells_how_the_program_ended", launcher_tells);
     suite.test("library::a_launchers_program_has_default_signal_actions", launched_world);
     suite.test("library::several_threads_are_refused", several_threads);
+    suite.test("library::a_filter_that_refuses_unshare_is_no_hindrance", filtered);
 }
 
 /// The web server, and what it prints.
@@ -141,6 +142,13 @@ fn launched_world() {
     assert_eq!(ignored & raw::bit(nix::libc::SIGPIPE), 0, "{told}");
     let (_, told) = launch(&["sh", "-c", "echo $LAUNCHED"]);
     assert!(told.starts_with("yes\n"), "{told}");
+}
+
+/// As in a container under Docker's seccomp profile.
+fn filtered() {
+    let launch = || Init::new(Mode::Child).instead([probe("launch")]).without_separator();
+    let finished = launch().world("no-unshare").shell("exit 3").run();
+    assert_eq!(finished.ending, support::Ending::Exited(3));
 }
 
 fn several_threads() {

@@ -94,10 +94,15 @@ fn ask(option: libc::c_int) -> libc::c_int {
 }
 
 /// Whether this process has one thread only. To take one out of its group of threads is nothing for a process with one,
-/// and refused to any other (unshare(2), CLONE_THREAD); so it is asked for without /proc.
+/// and EINVAL for any other (unshare(2), CLONE_THREAD); so it is asked for without /proc.
 pub fn has_one_thread() -> bool {
     // SAFETY: it does nothing, or fails.
-    checked(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()).is_ok()
+    match checked(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()) {
+        Ok(_) => true,
+        Err(Errno::EINVAL) => false,
+        // Docker's seccomp profile refuses every unshare(2) to a container without CAP_SYS_ADMIN.
+        Err(_) => std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1),
+    }
 }
 
 /// What fork(2) says to each of the two.

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -93,7 +94,10 @@ fn take(step: &str) -> Result {
         "open" => return open(value),
         "terminal" => return take_terminal(value),
         "full" => raw::fill_pipe(number()?),
-        "hesitant-writes" => raw::refuse_writes_without_waiting(),
+        // As RWF_NOWAIT makes it do on some file systems.
+        "hesitant-writes" => raw::refuse(libc::SYS_pwritev2, Errno::EAGAIN),
+        // As Docker's seccomp profile does.
+        "no-unshare" => raw::refuse(libc::SYS_unshare, Errno::EPERM),
         "umask" => {
             umask(Mode::from_bits_truncate(
                 u32::from_str_radix(value, 8).map_err(|error| error.to_string())?,

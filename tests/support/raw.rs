@@ -207,15 +207,15 @@ pub(crate) fn set_window_size(terminal: i32, rows: u16, columns: u16) -> nix::Re
     Errno::result(unsafe { libc::ioctl(terminal, libc::TIOCSWINSZ, &raw const size) }).map(drop)
 }
 
-/// From here on pwritev2(2) fails with EAGAIN, as RWF_NOWAIT makes it do on some file systems (seccomp(2)).
-pub(crate) fn refuse_writes_without_waiting() -> nix::Result<()> {
+/// From here on a system call fails with this errno (seccomp(2)).
+pub(crate) fn refuse(call: libc::c_long, errno: Errno) -> nix::Result<()> {
     let instruction =
         |code: u32, jump_if_not, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: jump_if_not, k };
     let number_of_the_call = 0;
     let mut program = [
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, number_of_the_call),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_pwritev2 as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, call as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
         instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
