@@ -34,6 +34,8 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("transparency::t4_status_with_sigchld_ignored", reaping, status_with_sigchld_ignored);
     suite.in_modes("transparency::t4_status_with_all_blocked", reaping, status_with_all_blocked);
     suite.in_modes("transparency::t4_works_without_proc", reaping, works_without_proc);
+    suite.in_modes("transparency::t4_delivers_to_the_tree_without_proc", reaping, delivers_without_proc);
+    suite.in_modes("transparency::t4_kills_the_program_without_proc", reaping, kills_without_proc);
     suite.in_modes("transparency::t4_works_without_dev", reaping, works_without_dev);
     suite.in_modes("transparency::t4_works_on_a_read_only_root", reaping, works_on_a_read_only_root);
     suite.in_modes("transparency::t4_works_as_nobody", reaping, works_as_nobody);
@@ -279,6 +281,23 @@ fn needs_mounts() {
 fn works_without_proc(mode: Mode) {
     needs_mounts();
     does_the_main_job(|| Init::new(mode).world("mount=no-proc"));
+}
+
+/// Nobody can tell who is in the tree, but the program is.
+fn delivers_without_proc(mode: Mode) {
+    needs_mounts();
+    does_the_main_job(|| Init::new(mode).world("mount=no-proc").options(["--deliver", "tree"]));
+}
+
+fn kills_without_proc(mode: Mode) {
+    needs_mounts();
+    let options = ["-v", "--timeout", "100ms", "--kill-after", "100ms"];
+    let init = Init::new(mode).world("mount=no-proc").options(options);
+    let mut running = init.program(probe("ignore_sigterm")).spawn();
+    running.ready();
+    let finished = running.finish();
+    assert_eq!(finished.ending, Ending::Exited(124));
+    assert!(finished.stderr.contains("the program was ended by SIGKILL"), "{}", finished.stderr);
 }
 
 fn works_without_dev(mode: Mode) {

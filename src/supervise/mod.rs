@@ -60,6 +60,7 @@ impl<'a> Supervisor<'a> {
             tally: Tallying::new(self.plan.report.is_some()),
             myself: nix::unistd::getpid(),
         };
+        running.teardown.begin(program);
         if let Some(received) = early {
             running.signal(received);
         }
@@ -166,6 +167,7 @@ impl Running<'_> {
         match batch.program {
             Some(ChildStatus::Ended(ending)) => {
                 self.delivery.forget_program();
+                self.teardown.forget_program();
                 self.pace.begin();
                 let leftovers = !batch.childless && !self.teardown.only_strangers_are_left();
                 if leftovers && self.tally.wants_leftovers() {

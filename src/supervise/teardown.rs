@@ -48,6 +48,8 @@ const NAMED_AT_MOST: usize = 8;
 pub struct Teardown {
     /// sexton itself.
     myself: Pid,
+    /// Until it is reaped: then its PID may be another's.
+    program: Option<Pid>,
     /// Children that sexton had before it started the program: a shell's, which became sexton by exec. They are
     /// not the program's, so they are left alone. PID 1 makes no such difference, as nothing outlives it.
     not_the_programs: Vec<Process>,
@@ -72,13 +74,28 @@ impl Teardown {
     /// To be called before the program is started.
     pub fn new() -> Teardown {
         let myself = nix::unistd::getpid();
-        let mut teardown =
-            Teardown { myself, not_the_programs: Vec::new(), is_proc_ours: OnceCell::new(), killing: None };
+        let mut teardown = Teardown {
+            myself,
+            program: None,
+            not_the_programs: Vec::new(),
+            is_proc_ours: OnceCell::new(),
+            killing: None,
+        };
         if !is_init(myself) && crate::sys::process::has_children() {
             teardown.not_the_programs =
                 teardown.children().into_iter().filter_map(Process::look_up).collect();
         }
         teardown
+    }
+
+    /// The program was started: it is known also where there is no /proc.
+    pub fn begin(&mut self, program: Pid) {
+        self.program = Some(program);
+    }
+
+    /// The program is reaped.
+    pub fn forget_program(&mut self) {
+        self.program = None;
     }
 
     /// Whether the only children left are from before the program. (That none is left at all, wait(2) tells.)
@@ -98,6 +115,10 @@ impl Teardown {
     pub fn signal_all(&self, all: &[Signal]) -> Result<(), Errno> {
         if is_init(self.myself) {
             return all.iter().try_for_each(|signal| signals::send_to_namespace(*signal));
+        }
+        if !self.is_proc_ours() {
+            let send = |program| all.iter().try_for_each(|signal| signals::send(program, *signal, None));
+            return self.program.map_or(Ok(()), send);
         }
         self.signal_each(&self.descendants(), all)
     }
@@ -261,10 +282,14 @@ impl Teardown {
         }
     }
 
+    fn is_proc_ours(&self) -> bool {
+        *self.is_proc_ours.get_or_init(|| matches!(process_tree::whose_proc(), Proc::Ours))
+    }
+
+    /// Where nothing tells who they are, there is the program.
     fn children(&self) -> Vec<Pid> {
-        let is_ours = || matches!(process_tree::whose_proc(), Proc::Ours);
-        if !self.is_proc_ours.get_or_init(is_ours) {
-            return Vec::new();
+        if !self.is_proc_ours() {
+            return self.program.into_iter().collect();
         }
         let mut children = process_tree::own_children();
         if !self.not_the_programs.is_empty() {
