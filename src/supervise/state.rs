@@ -260,6 +260,9 @@ impl State {
         self.stop_is_on_its_way = false;
         match self.stops {
             _ if self.phase != Phase::Running => Vec::new(),
+            // It has asked sexton, its parent, to trace it (PTRACE_TRACEME, ptrace(2)): then wait(2) tells of every
+            // signal as of a stop, and SIGCONT resumes nothing.
+            _ if !signal.stops_a_job() && signal != Signal::STOP => Vec::new(),
             Stops::Follow => vec![Effect::FollowStop(signal)],
             // Somebody meant that.
             _ if signal == Signal::STOP => Vec::new(),

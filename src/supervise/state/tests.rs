@@ -340,6 +340,17 @@ fn a_session_of_its_own_is_stopped_together_with_sexton() {
 }
 
 #[test]
+fn j3_a_signal_that_a_traced_program_shows_is_no_stop() {
+    for stops in [Stops::Follow, Stops::Undo, Stops::Leave] {
+        let mut case = case(|_| ());
+        case.state.stops = stops;
+        for signal in [Signal::TRAP, Signal::USR1, Signal::TERM] {
+            assert_eq!(case.step(Event::ProgramStopped(signal)), [], "{stops:?} {signal}");
+        }
+    }
+}
+
+#[test]
 fn j4_with_nobody_above_a_terminals_stop_is_undone() {
     let mut case = case(|_| ());
     assert_eq!(case.step(Event::ProgramStopped(Signal::TSTP)), [Effect::Continue]);
