@@ -18,13 +18,13 @@ use crate::news::News;
 use crate::outcome::Outcome;
 use crate::plan::{Adoption, Group, ParentDeath, Plan};
 use crate::report::Report;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 use crate::spawn::{spawn, steps};
 use crate::supervise::Supervisor;
 use crate::surroundings::Surroundings;
 use crate::sys::exec;
 use crate::sys::process::{self, Forked};
-use crate::sys::signals::{AllBlocked, ChildSignal, Origin, Received};
+use crate::sys::signals::{self, AllBlocked, ChildSignal, Origin, Received};
 
 /// Runs a program as the caller wishes, and comes back when it has ended.
 pub fn run(config: Config) -> Result<Outcome, Error> {
@@ -53,12 +53,14 @@ fn run_under(config: Config, blocked: &AllBlocked, child_signal: &ChildSignal) -
     let report = plan.report.as_ref().map(|to| Report::prepare(to, &plan)).transpose()?;
     let supervisor = Supervisor::new(&plan);
     give_up_terminal(plan.group);
+    // What the terminal has sent the group by now, the program is too late for.
+    let missed = if plan.group == Group::Shared { signals::pending() } else { SignalSet::EMPTY };
     let program = spawn(&plan)?;
     (plan.tell)(&News::Started(program, &plan));
     if !plan.embedded {
         let_go_of_what_is_the_programs();
     }
-    let outcome = supervisor.supervise(program, early);
+    let outcome = supervisor.supervise(program, early, missed);
     if let Some(report) = report {
         report.write(program, &outcome);
     }
@@ -85,7 +87,7 @@ pub fn become_init() -> Result<Option<Outcome>, Error> {
         }
         Forked::Parent { child } => {
             let_go_of_what_is_the_programs();
-            let outcome = supervisor.supervise(child, None);
+            let outcome = supervisor.supervise(child, None, SignalSet::EMPTY);
             // Nothing is put back: a signal that comes now would end this process before the status is told.
             std::mem::forget((blocked, child_signal));
             Ok(Some(outcome))

@@ -192,6 +192,12 @@ impl SignalSet {
         SignalSet(self.0 | 1 << (signal.number() - 1))
     }
 
+    /// This set but for one signal.
+    #[must_use]
+    pub(crate) const fn without(self, signal: Signal) -> SignalSet {
+        SignalSet(self.0 & !(1 << (signal.number() - 1)))
+    }
+
     /// Whether the signal is in the set.
     pub const fn contains(self, signal: Signal) -> bool {
         self.0 & (1 << (signal.number() - 1)) != 0

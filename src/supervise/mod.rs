@@ -28,7 +28,7 @@ use crate::config;
 use crate::news::News;
 use crate::outcome::Outcome;
 use crate::plan::{Group, Plan};
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 use crate::status::ChildStatus;
 use crate::sys::signals::{self, Origin, Payload, Received};
 
@@ -47,11 +47,12 @@ impl<'a> Supervisor<'a> {
 
     /// Passes signals on, reaps children and brings about an end as the plan says.
     ///
-    /// `early` is a signal that counts as received although nobody sent it.
-    pub fn supervise(self, program: Pid, early: Option<Received>) -> Outcome {
+    /// `early` is a signal that counts as received although nobody sent it; `missed` are those that were pending when the
+    /// program was not there yet.
+    pub fn supervise(self, program: Pid, early: Option<Received>, missed: SignalSet) -> Outcome {
         let mut running = Running {
             plan: self.plan,
-            state: self.state,
+            state: self.state.having_missed(missed),
             teardown: self.teardown,
             delivery: Delivery::new(self.plan, program),
             pace: Pace::default(),

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use crate::config::{Delivery, Leftovers};
 use crate::plan::{EndingPolicy, Group, Plan, Stops};
-use crate::signal::{Rewrites, Signal};
+use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Ending;
 use crate::sys::signals::{Origin, Received};
 
@@ -30,6 +32,8 @@ pub struct State {
     shares_group: bool,
     leads_session: bool,
     delivers_to_tree: bool,
+    /// What the terminal may have sent sexton's group when the program was not in it yet.
+    missed: SignalSet,
     stops: Stops,
     policy: EndingPolicy,
     phase: Phase,
@@ -123,6 +127,7 @@ impl State {
             shares_group: false,
             leads_session: false,
             delivers_to_tree: false,
+            missed: SignalSet::EMPTY,
             timeout_at: policy.timeout.and_then(|timeout| now.get().checked_add(timeout.after)),
             stops,
             policy,
@@ -135,6 +140,11 @@ impl State {
             timed_out: false,
             kill_at: None,
         }
+    }
+
+    /// The program was started, and these were pending before.
+    pub fn having_missed(self, missed: SignalSet) -> State {
+        State { missed, ..self }
     }
 
     /// What came of it, once nothing is left to do.
@@ -174,7 +184,13 @@ impl State {
         }
     }
 
-    fn signal(&mut self, received: Received, now: &Now) -> Effects {
+    fn signal(&mut self, mut received: Received, now: &Now) -> Effects {
+        if received.origin == Origin::Kernel && self.missed.contains(received.signal) {
+            // It is sexton alone that has it, as if a process had sent it.
+            received.origin = Origin::Process(Pid::from_raw(0));
+        }
+        // Of one that is not queued there is one.
+        self.missed = self.missed.without(received.signal);
         let is_stop_request = self.policy.stop_signals.contains(received.signal);
         match self.phase {
             Phase::Running if is_stop_request => self.stop_request(received, now),

@@ -108,7 +108,7 @@ impl Job {
             Proc::Foreign | Proc::Missing(_) => None,
         };
         let is_stopped = seen.is_none_or(|program| program.state == b'T');
-        if is_stopped && !signals::is_pending(Signal::CONT) {
+        if is_stopped && !signals::pending().contains(Signal::CONT) {
             self.resume();
         }
     }

@@ -253,12 +253,12 @@ impl Handle {
     }
 }
 
-/// Whether the signal has come and is blocked.
-pub fn is_pending(signal: Signal) -> bool {
+/// The signals that have come and are blocked.
+pub fn pending() -> SignalSet {
     let mut set = KernelSet::from(SignalSet::EMPTY);
     // SAFETY: the pointer is to a set of the size given.
     unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SET_SIZE) };
-    SignalSet::from(set).contains(signal)
+    set.into()
 }
 
 /// Whether the signal is ignored by this process.

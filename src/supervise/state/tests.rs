@@ -95,6 +95,22 @@ fn j2_the_terminals_signal_has_reached_a_shared_group() {
 }
 
 #[test]
+fn s4_what_the_terminal_sent_before_the_start_is_sent_on_once() {
+    let terminal = Event::Signal(Received { signal: Signal::INT, origin: Origin::Kernel });
+    for delay in [Duration::ZERO, SECOND] {
+        let mut case = case(|policy| {
+            (policy.stop_signals, policy.stop_delay) = ([Signal::INT].into_iter().collect(), delay)
+        });
+        case.state.shares_group = true;
+        case.state = case.state.having_missed(SignalSet::EMPTY.with(Signal::INT));
+        let at_once = case.step(terminal);
+        let sent = if delay.is_zero() { at_once } else { case.next_deadline(delay) };
+        assert_eq!(sent, [forward(Signal::INT)]);
+        assert_eq!(case.step(terminal), []);
+    }
+}
+
+#[test]
 fn j3_a_shells_sigcont_is_not_sent_again() {
     let mut case = case(|_| ());
     assert_eq!(case.signal(Signal::CONT), [forward(Signal::CONT)]);
