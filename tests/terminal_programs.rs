@@ -1,7 +1,7 @@
 //! [J]: programs that do more with a terminal than read and write, and how they end.
 
 use crate::support::pty::{CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z};
-use crate::support::{Shell, Suite, Terminal};
+use crate::support::{Shell, Suite, Terminal, skip};
 
 pub(crate) fn tests(suite: &mut Suite) {
     let all = Shell::ALL;
@@ -16,6 +16,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_shells("terminal::e2_the_shell_tells_how_it_ended", all, endings);
     suite.in_shells("terminal::e2_a_script_tells_how_it_ended", all, endings_in_scripts);
     suite.in_shells("terminal::e1_a_failed_exec_leaves_the_terminal_to_the_shell", all, exec_failure);
+    suite.in_shells("terminal::j1_in_a_shells_group_out_of_its_namespace", all, new_namespace);
     suite.in_shells("terminal::j2_end_of_file", all, end_of_file);
     suite.in_shells("terminal::j2_runs_of_short_programs", all, short_programs);
 }
@@ -167,6 +168,19 @@ pub(crate) fn exec_failure(terminal: &mut Terminal) {
         terminal.keys(CTRL_C);
         assert_eq!(terminal.prompt(), 130);
     }
+}
+
+/// As PID 1 of a namespace that the shell, and the process group that it gave the job, are not in.
+fn new_namespace(terminal: &mut Terminal) {
+    if !nix::unistd::geteuid().is_root() {
+        skip("making a PID namespace needs root");
+    }
+    assert_eq!(terminal.command("unshare --pid --fork $W $P say=hello exit=3"), 3);
+    terminal.line("$P place say=ready pause");
+    terminal.expect("in the foreground\r\n");
+    terminal.ready();
+    terminal.keys(CTRL_C);
+    assert_eq!(terminal.prompt(), 130);
 }
 
 fn end_of_file(terminal: &mut Terminal) {

@@ -130,8 +130,13 @@ impl Job {
     }
 
     /// Takes the terminal back, if the program's group still has it.
+    ///
+    /// A group out of this PID namespace is 0 here (pid_namespaces(7)), as under unshare(1), and nothing can put it in the
+    /// foreground. The shell that made it does so.
     pub fn take_terminal_back(&self) {
-        if let Group::Own { terminal: Some(_) } = self.group {
+        if let Group::Own { terminal: Some(_) } = self.group
+            && self.own_group.as_raw() != 0
+        {
             self.move_foreground(self.program, self.own_group);
         }
     }
