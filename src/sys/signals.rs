@@ -276,11 +276,15 @@ pub fn drop_handlers() {
 }
 
 fn disposition(signal: Signal) -> libc::sighandler_t {
+    action(signal).sa_sigaction
+}
+
+fn action(signal: Signal) -> libc::sigaction {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: a null pointer for the new action only asks for the present one.
     unsafe { libc::sigaction(signal.as_raw(), ptr::null(), action.as_mut_ptr()) };
     // SAFETY: zero bytes are a sigaction, whether or not the call has written one.
-    unsafe { action.assume_init() }.sa_sigaction
+    unsafe { action.assume_init() }
 }
 
 /// What the C library calls the signal: `Terminated` (strsignal(3)).
@@ -306,25 +310,40 @@ fn set_disposition(signal: Signal, disposition: libc::sighandler_t) {
     // SAFETY: zero bytes are a sigaction with no flags and an empty mask.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = disposition;
-    // SAFETY: the action names no handler, so no code of ours runs at a signal.
+    set_action(signal, action);
+}
+
+/// Sets an action that names no handler, or the one that is set already.
+fn set_action(signal: Signal, action: libc::sigaction) {
+    // SAFETY: no code runs at a signal that does not do so already.
     unsafe { libc::sigaction(signal.as_raw(), &raw const action, ptr::null_mut()) };
 }
 
-/// Keeps SIGCHLD at its default action as long as it lives, and then ignores it again if it was ignored:
+/// Keeps SIGCHLD from being ignored as long as it lives, and then ignores it again if it was ignored:
 /// while it is ignored the kernel reaps children by itself and their status is lost (wait(2), NOTES).
+///
+/// Nor is it to have the flags that do the same, or tell of no stop (sigaction(2)), which a program that sexton is a part of
+/// may have set. (An exec clears them.)
 #[derive(Debug)]
 pub struct ChildSignal {
     ignored: bool,
+    flags: libc::c_int,
 }
 
+const SILENT: libc::c_int = libc::SA_NOCLDWAIT | libc::SA_NOCLDSTOP;
+
 impl ChildSignal {
-    /// Sets the default action.
+    /// Sets the default action where it is ignored, and takes the flags away.
     pub fn new() -> ChildSignal {
-        let ignored = is_ignored(Signal::CHLD);
+        let before = action(Signal::CHLD);
+        let ignored = before.sa_sigaction == libc::SIG_IGN;
+        let flags = before.sa_flags & SILENT;
         if ignored {
             set_default(Signal::CHLD);
+        } else if flags != 0 {
+            set_action(Signal::CHLD, libc::sigaction { sa_flags: before.sa_flags & !SILENT, ..before });
         }
-        ChildSignal { ignored }
+        ChildSignal { ignored, flags }
     }
 
     /// Whether it was ignored before.
@@ -337,6 +356,9 @@ impl Drop for ChildSignal {
     fn drop(&mut self) {
         if self.ignored {
             set_ignored(Signal::CHLD);
+        } else if self.flags != 0 {
+            let now = action(Signal::CHLD);
+            set_action(Signal::CHLD, libc::sigaction { sa_flags: now.sa_flags | self.flags, ..now });
         }
     }
 }
@@ -397,6 +419,28 @@ pub fn die_of(signal: Signal) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In a process of its own: other tests wait for children meanwhile.
+    #[test]
+    fn the_kernel_reaps_no_child_by_itself() {
+        let flags = || action(Signal::CHLD).sa_flags & SILENT;
+        // SAFETY: what the child does is async-signal-safe.
+        match unsafe { libc::fork() } {
+            0 => {
+                let silent = libc::sigaction { sa_flags: SILENT, ..action(Signal::CHLD) };
+                set_action(Signal::CHLD, silent);
+                let guard = ChildSignal::new();
+                let meanwhile = flags();
+                drop(guard);
+                // SAFETY: takes an integer.
+                unsafe { libc::_exit(i32::from(meanwhile != 0 || flags() != SILENT)) }
+            }
+            child => {
+                let status = nix::sys::wait::waitpid(Pid::from_raw(child), None);
+                assert_eq!(status, Ok(nix::sys::wait::WaitStatus::Exited(Pid::from_raw(child), 0)));
+            }
+        }
+    }
 
     #[test]
     fn the_kernels_set_has_eight_bytes_and_the_same_bits() {
