@@ -1,10 +1,11 @@
 //! Shows what a program was started with, as one line of JSON: signal mask and dispositions, descriptors,
 //! process group and session, directory, limits, environment and arguments.
 //!
-//!     cargo run --example show_world [-- [--exit CODE] [--raise SIGNAL] [ANYTHING...]]
+//!     cargo run --example show_world [-- [--become-init] [--exit CODE] [--raise SIGNAL] [ANYTHING...]]
 //!
 //! Then it exits with CODE (default 0), or sets SIGNAL (a number, 1 to 64) to its default action, unblocks it
-//! and sends it to itself; if it survives that, it exits with 99.
+//! and sends it to itself; if it survives that, it exits with 99. With `--become-init` it calls `sexton::become_init()`
+//! before.
 //!
 //! *What to watch:* compare `show_world` with `sexton show_world`. `mask`, `ignored`, `descriptors`,
 //! `directory`, `umask`, `nice`, `limits` and `environment` are the same, and nothing is added. Try it behind
@@ -29,6 +30,9 @@ const SET_SIZE: usize = size_of::<u64>();
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let words = arguments(argc, argv);
+    if words.get(1).is_some_and(|word| word == "--become-init") && sexton::become_init().is_err() {
+        return 98;
+    }
     let line = format!("{}\n", world(&words));
     // With stdout closed there is nobody to show it to; the exit status still counts.
     _ = std::io::stdout().write_all(line.as_bytes()).and_then(|()| std::io::stdout().flush());

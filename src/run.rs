@@ -83,6 +83,9 @@ pub fn become_init() -> Result<Option<Outcome>, Error> {
                     warn!("cannot take the step {step:?}: {errno}");
                 }
             }
+            if plan.listen_pid.is_some() {
+                process::take_sockets_over();
+            }
             Ok(None)
         }
         Forked::Parent { child } => {

@@ -15,6 +15,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("library::orphans_of_a_server_that_is_pid_1_are_reaped", orphans_of_a_server);
     suite.test("library::a_launcher_tells_how_the_program_ended", launcher_tells);
     suite.test("library::a_launchers_program_has_default_signal_actions", launched_world);
+    suite.test("library::sockets_are_handed_on_when_pid_1_becomes_an_init", sockets);
     suite.test("library::several_threads_are_refused", several_threads);
     suite.test("library::a_filter_that_refuses_unshare_is_no_hindrance", filtered);
 }
@@ -149,6 +150,17 @@ fn filtered() {
     let launch = || Init::new(Mode::Child).instead([probe("launch")]).without_separator();
     let finished = launch().world("no-unshare").shell("exit 3").run();
     assert_eq!(finished.ending, support::Ending::Exited(3));
+}
+
+/// sd_listen_fds(3)
+fn sockets() {
+    let init = Init::new(Mode::Pid1).instead([probe("show_world")]).without_separator();
+    let init = init.env("LISTEN_PID", "1").env("LISTEN_FDS", "1").env("LISTEN_PIDFDID", "77");
+    let finished = init.args(["--become-init"]).run();
+    let world: serde_json::Value = serde_json::from_str(&finished.stdout).expect("it is JSON");
+    assert_ne!(world["pid"], 1, "{world}");
+    assert_eq!(world["environment"]["LISTEN_PID"], world["pid"].to_string());
+    assert_eq!(world["environment"]["LISTEN_PIDFDID"], serde_json::Value::Null);
 }
 
 fn several_threads() {

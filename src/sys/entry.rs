@@ -42,13 +42,13 @@ pub(crate) fn executed_file() -> Option<std::path::PathBuf> {
 }
 
 /// The environment as it is, to the byte: std leaves out entries without `=`. Nothing is copied: as long as sexton
-/// runs nobody changes it, and when it is done it has let go of it.
+/// runs nobody changes it, and when it is done it has let go of it. (What setenv(3) replaces stays where it is.)
 pub(crate) fn environment() -> Vec<Entry> {
     unsafe extern "C" {
         static environ: *const *const c_char;
     }
     let mut entries = Vec::new();
-    // SAFETY: nothing else writes the environment: sexton has one thread and never calls setenv(3).
+    // SAFETY: nothing else writes the environment meanwhile: sexton has one thread.
     let mut entry = unsafe { environ };
     if entry.is_null() {
         return entries;

@@ -126,6 +126,15 @@ pub fn fork() -> Result<Forked, Errno> {
     }
 }
 
+/// Makes this process the one that the sockets in its environment are meant for (sd_listen_fds(3)). It must have one
+/// thread.
+pub fn take_sockets_over() {
+    // SAFETY: no other thread reads or writes the environment.
+    unsafe { std::env::set_var("LISTEN_PID", std::process::id().to_string()) };
+    // SAFETY: as above.
+    unsafe { std::env::remove_var("LISTEN_PIDFDID") };
+}
+
 /// Has the kernel send this process the signal when its parent dies, or none (PR_SET_PDEATHSIG(2const)).
 pub fn set_parent_death_signal(signal: Option<Signal>) -> Result<(), Errno> {
     prctl(libc::PR_SET_PDEATHSIG, signal.map_or(0, |signal| signal.number().into()))
