@@ -122,6 +122,20 @@ fn configuration(pause: &str) -> String {
     }
 }
 
+/// Pause adopts it: of `two`, because nobody else is there; of an exec'ed process in `one`, because that does not
+/// descend from its init.
+fn pause_reaps_an_orphan_of(pod: &Pod, container: &str) {
+    pod.exec(container, &["/bin/sh", "-c", "(exec sleep 1003 &)"]);
+    let orphan = poll("pause adopts the orphan", || {
+        let orphan = find(&pod.ps(container), "sleep 1003")?.clone();
+        (orphan.parent == "1").then_some(orphan.pid)
+    });
+    pod.exec(container, &["/bin/kill", &orphan]);
+    poll("pause reaps the orphan", || {
+        (!pod.ps(container).iter().any(|process| process.pid == orphan)).then_some(())
+    });
+}
+
 /// Returns how long the stop took.
 fn shared_namespace() -> Duration {
     let image = ENGINE.image(Image::Busybox);
@@ -157,18 +171,8 @@ spec:
         let first = &processes[0];
         assert_eq!((&*first.pid, &*first.parent, &*first.command_line), ("1", "0", "/pause"));
     }
-    // An orphan of each, which is adopted by pause: of `two`, because nobody else is there; of an exec'ed process in
-    // `one`, because that does not descend from its init.
     for container in ["one", "two"] {
-        pod.exec(container, &["/bin/sh", "-c", "(exec sleep 1003 &)"]);
-        let orphan = poll("pause adopts the orphan", || {
-            let orphan = find(&pod.ps(container), "sleep 1003")?.clone();
-            (orphan.parent == "1").then_some(orphan.pid)
-        });
-        pod.exec(container, &["/bin/kill", &orphan]);
-        poll("pause reaps the orphan", || {
-            (!pod.ps(container).iter().any(|process| process.pid == orphan)).then_some(())
-        });
+        pause_reaps_an_orphan_of(&pod, container);
     }
     // No zombie is left anywhere.
     pod.exec("one", &["/init", "--inspect"]);
