@@ -111,6 +111,11 @@ pub enum Proc {
     Missing(io::Error),
 }
 
+/// Whether there is a /proc, and it is this PID namespace's.
+pub fn is_proc_ours() -> bool {
+    matches!(whose_proc(), Proc::Ours)
+}
+
 /// Whose /proc there is.
 pub fn whose_proc() -> Proc {
     match fs::read_to_string("/proc/self/status") {

@@ -21,7 +21,7 @@ use log::{info, warn};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::process_tree::{self, Named, Proc, Process};
+use crate::process_tree::{self, Named, Process};
 use crate::signal::Signal;
 use crate::sys::signals;
 
@@ -283,7 +283,7 @@ impl Teardown {
     }
 
     fn is_proc_ours(&self) -> bool {
-        *self.is_proc_ours.get_or_init(|| matches!(process_tree::whose_proc(), Proc::Ours))
+        *self.is_proc_ours.get_or_init(process_tree::is_proc_ours)
     }
 
     /// Where nothing tells who they are, there is the program.

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, getpgid, getpgrp};
 
 use crate::plan::Group;
-use crate::process_tree::{self, Proc, Process};
+use crate::process_tree::{self, Process};
 use crate::signal::Signal;
 use crate::sys::process;
 use crate::sys::signals::{self, Origin, Received};
@@ -102,11 +102,8 @@ impl Job {
     /// When the whole group is stopped, sexton does not get past looking at the program before it is continued
     /// with it, and then a SIGCONT is pending.
     pub fn resume_if_stopped(&self) {
-        let seen = match process_tree::whose_proc() {
-            Proc::Ours => Process::look_up(self.program),
-            // There its PID is another's.
-            Proc::Foreign | Proc::Missing(_) => None,
-        };
+        // In another namespace's /proc its PID is another's.
+        let seen = process_tree::is_proc_ours().then(|| Process::look_up(self.program)).flatten();
         let is_stopped = seen.is_none_or(|program| program.state == b'T');
         if is_stopped && !signals::pending().contains(Signal::CONT) {
             self.resume();
