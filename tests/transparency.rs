@@ -292,7 +292,7 @@ fn delivers_without_proc(mode: Mode) {
 fn kills_without_proc(mode: Mode) {
     needs_mounts();
     let options = ["-v", "--timeout", "100ms", "--kill-after", "100ms"];
-    let init = Init::new(mode).world("mount=no-proc").world("ignore=15").options(options);
+    let init = Init::new(mode).world("mount=no-proc").ignore([15]).options(options);
     let finished = init.shell("exec sleep 1000").run();
     assert_eq!(finished.ending, Ending::Exited(124));
     assert!(finished.stderr.contains("the program was ended by SIGKILL"), "{}", finished.stderr);

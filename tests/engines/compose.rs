@@ -44,13 +44,16 @@ impl Project {
         command
     }
 
+    fn container(service: &str) -> String {
+        format!("{PROJECT}_{service}_1")
+    }
+
     fn logs(service: &str) -> String {
-        ENGINE.succeed(["logs", &format!("{PROJECT}_{service}_1")])
+        ENGINE.succeed(["logs", &Project::container(service)])
     }
 
     fn inspect(service: &str, format: &str) -> String {
-        let container = format!("{PROJECT}_{service}_1");
-        ENGINE.succeed(["inspect", "--format", format, &container]).trim().to_owned()
+        ENGINE.succeed(["inspect", "--format", format, &Project::container(service)]).trim().to_owned()
     }
 
     /// The command line of the container's PID 1.
