@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::news::{self, Tell};
 use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Remaps;
 use crate::users::UserWish;
@@ -69,8 +68,6 @@ pub struct Config {
     pub embedded: bool,
     /// Variables that are sexton's own, and are not handed on to the program.
     pub consumed_variables: Vec<String>,
-    /// How news is told.
-    pub tell: Tell,
 }
 
 impl Default for Config {
@@ -103,7 +100,6 @@ impl Default for Config {
             expand_variables: false,
             embedded: false,
             consumed_variables: Vec::new(),
-            tell: news::tell,
         }
     }
 }

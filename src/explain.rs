@@ -8,6 +8,7 @@ use crate::config::{Delivery, Leftovers, ReportTo};
 use crate::duration::Span;
 use crate::environment::Entry;
 use crate::plan::{Adoption, Group, Plan, Stops, Timeout};
+use crate::session::Session;
 use crate::signal::Signal;
 use crate::users::Identity;
 
@@ -94,8 +95,8 @@ fn group(plan: &Plan) -> &'static str {
     match plan.group {
         Group::Shared => "sexton's",
         Group::Own { terminal: None } => "its own",
-        Group::Session { terminal: None } => "its own, in a session of its own",
-        Group::Session { terminal: Some(_) } => "its own, in a session of its own that gets the terminal",
+        Group::Session(Session { terminal: None, .. }) => "its own, in a session of its own",
+        Group::Session(Session { terminal: Some(_), .. }) => "its own, in a session of its own that gets the terminal",
         Group::Own { terminal: Some(_) } => "its own, and the terminal is handed to it",
     }
 }
@@ -221,7 +222,7 @@ pub fn json(plan: &Plan) -> Value {
             Group::Own { .. } => "own",
             Group::Session { .. } => "session",
         },
-        "terminal_handed_over": matches!(plan.group, Group::Own { terminal: Some(_) } | Group::Session { terminal: Some(_) }),
+        "terminal_handed_over": matches!(plan.group, Group::Own { terminal: Some(_) } | Group::Session(Session { terminal: Some(_), .. })),
         "stops": match plan.stops {
             Stops::Follow => "follow",
             Stops::Undo => "undo",

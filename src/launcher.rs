@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::config::{Config, Delivery, GroupWish, Leftovers, ReportTo, Reraise, Subreaper};
 use crate::error::Error;
 use crate::outcome::{End, Outcome};
-use crate::run;
+use crate::{news, run};
 use crate::signal::{Rewrite, Signal, SignalSet};
 use crate::status::Remap;
-use crate::sys::signals;
+use crate::sys::{process, signal_state};
 use crate::users::UserWish;
 
 /// Runs a program as sexton does: passes on every signal that this process receives, reaps every orphan, ends
@@ -206,7 +206,7 @@ impl Launcher {
     /// When the program was not started. This process is then as it was before, but for a terminal that it gave up
     /// ([`GroupWish::Session`]). [`Error::exit_code`] is what sexton would exit with.
     pub fn run(self) -> Result<Outcome, Error> {
-        run::run(self.config)
+        run::run(self.config, news::tell)
     }
 }
 
@@ -230,12 +230,12 @@ impl Launcher {
 /// # Errors
 /// When this process has several threads, or cannot fork.
 pub fn become_init() -> Result<(), Error> {
-    if nix::unistd::getpid().as_raw() != 1 {
+    if !process::is_init() {
         return Ok(());
     }
-    let Some(outcome) = run::become_init()? else { return Ok(()) };
+    let Some(outcome) = run::become_init(news::tell)? else { return Ok(()) };
     if let End::Reraise(signal) = outcome.end {
-        signals::die_of(signal);
+        signal_state::die_of(signal);
     }
     std::process::exit(outcome.exit_code().into())
 }

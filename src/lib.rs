@@ -61,6 +61,7 @@ mod process_tree;
 mod replacement;
 mod report;
 mod run;
+mod session;
 mod signal;
 mod spawn;
 mod status;
@@ -84,7 +85,4 @@ pub use signal::{Signal, UnknownSignal};
 pub use status::Ending;
 #[doc(hidden)]
 pub use sys::entry;
-#[cfg(all(feature = "cli", target_env = "musl"))]
-#[doc(hidden)]
-pub use sys::heap;
 pub use users::{UserError, UserWish};

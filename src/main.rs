@@ -8,7 +8,7 @@ use std::ffi::{c_char, c_int};
 /// musl's own allocator maps each size apart, and was a fourth of a start's page faults (docs/performance.md).
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static HEAP: sexton::heap::Heap = sexton::heap::Heap::new();
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "C calls it, with C's arguments")]

@@ -32,8 +32,8 @@ pub enum News<'a> {
         signal: Signal,
         /// To whom.
         to: Delivery,
-        /// The program.
-        program: Pid,
+        /// The program, until it is reaped.
+        program: Option<Pid>,
         /// What came of it.
         result: Result<(), Errno>,
     },
@@ -63,17 +63,17 @@ pub type Tell = fn(&News<'_>);
 pub fn tell(news: &News<'_>) {
     let is_told = |level| log::log_enabled!(level);
     match news {
-        News::Started(program, _) if is_told(log::Level::Info) => {
-            info!("started {}", Named::look_up(*program))
+        News::Started(program, plan) if is_told(log::Level::Info) => {
+            info!("started {}", Named::look_up_started(*program, &plan.program));
         }
         News::Forwarded { signal, to: Delivery::Tree, result, .. } => match result {
             Ok(()) => info!("forwarded {signal} to every descendant"),
             Err(errno) => warn!("cannot forward {signal} to every descendant: {errno}"),
         },
-        News::Forwarded { signal, program, result: Ok(()), .. } if is_told(log::Level::Info) => {
+        News::Forwarded { signal, program: Some(program), result: Ok(()), .. } if is_told(log::Level::Info) => {
             info!("forwarded {signal} to {}", Named::look_up(*program));
         }
-        News::Forwarded { signal, program, result: Err(errno), .. } => {
+        News::Forwarded { signal, program: Some(program), result: Err(errno), .. } => {
             warn!("cannot forward {signal} to {}: {errno}", Named::look_up(*program));
         }
         News::Reaped { named: Some(named), ending, .. } => warn!("reaped the orphan {named}, which {ending}"),

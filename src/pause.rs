@@ -1,39 +1,38 @@
-//! `--pause`: no program, but somebody who holds a PID namespace and reaps what is orphaned in it.
+//! `--pause`: no program, but a process that holds a PID namespace and reaps what is orphaned in it.
 
 use std::time::Duration;
 
 use crate::news::{News, Tell};
-use crate::signal::Signal;
-use crate::sys::process::{self, Waited};
-use crate::sys::signals::{self, AllBlocked, ChildSignal};
+use crate::signal::{Signal, SignalSet};
+use crate::supervise::Reaper;
+use crate::sys::process;
+use crate::sys::signal_state::SignalGuard;
+use crate::sys::signals::SignalQueue;
 
-/// How many orphans are reaped before signals are looked at again.
-const BATCH: usize = 256;
-
-/// Reaps until SIGINT or SIGTERM comes; every other signal is ignored. The guards are the proof that all signals are
+/// Reaps until SIGINT or SIGTERM comes; every other signal is ignored. The guard is the proof that all signals are
 /// blocked and that the kernel does not reap by itself.
-pub fn pause(tell: Tell, _: &AllBlocked, _: &ChildSignal) {
-    if nix::unistd::getpid().as_raw() != 1 {
+pub fn pause(tell: Tell, _: &SignalGuard) {
+    if !process::is_init() {
         tell(&News::PausingBelowInit);
     }
-    // Nothing that another process waits for the end of is to stay open here for as long as the pod lives.
+    // Nothing is to stay open here, for as long as the pod lives, whose end another process may wait for.
     process::close_descriptors_from_three();
     process::close_standard_input_and_output();
     let _ = nix::unistd::chdir("/");
-    let mut more_to_reap = true;
+    let ends: SignalSet = [Signal::INT, Signal::TERM].into_iter().collect();
+    let mut queue = SignalQueue::without_descriptor();
+    let mut reaper = Reaper::plain(tell);
     loop {
-        let received = signals::wait(more_to_reap.then_some(Duration::ZERO));
-        if let Some(received) = received
-            && matches!(received.signal, Signal::INT | Signal::TERM)
-        {
+        let may_be_more = reaper.reap(None).is_full;
+        // Before all others: the kernel hands out the lowest signal first, and a flood of SIGHUP has no end.
+        if let Some(received) = queue.take(ends) {
             return tell(&News::PauseOver(received.signal));
         }
-        // A signal may have taken the turn of the SIGCHLD that is merged with others, so each is a reason to look.
-        more_to_reap = reap_batch();
+        match queue.wait(may_be_more.then_some(Duration::ZERO), &mut []) {
+            Some(received) if ends.contains(received.signal) => {
+                return tell(&News::PauseOver(received.signal));
+            }
+            _ => {}
+        }
     }
-}
-
-/// True when there may be more.
-fn reap_batch() -> bool {
-    (0..BATCH).all(|_| matches!(process::wait_for_child(), Waited::Child(..)))
 }

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::config::{Config, Delivery, GroupWish, Leftovers, ReportTo, Reraise, Subreaper};
 use crate::environment::{Entry, Environment, expand};
 use crate::error::Error;
-use crate::news::Tell;
+use crate::session::Session;
 use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::status::Remaps;
 use crate::surroundings::Surroundings;
@@ -58,12 +58,8 @@ pub struct Plan {
     pub parent_death: Option<ParentDeath>,
     /// When and how an end is brought about.
     pub ending: EndingPolicy,
-    /// What the program's process group is sent when the program has ended.
-    pub parting_signal: Option<Signal>,
     /// Where a report is written.
     pub report: Option<ReportTo>,
-    /// How news is told.
-    pub tell: Tell,
     /// Whether sexton is a part of another program, which goes on afterwards.
     pub embedded: bool,
 }
@@ -107,10 +103,7 @@ pub enum Group {
         terminal: Option<Terminal>,
     },
     /// It leads a session of its own.
-    Session {
-        /// The terminal that sexton controls, and gives up so that the program can take it.
-        terminal: Option<Terminal>,
-    },
+    Session(Session),
 }
 
 /// What sexton does when the program is stopped. It depends on who is above, and could resume it.
@@ -198,9 +191,7 @@ impl Plan {
                     kill_after: config.kill_after.unwrap_or(config.grace),
                 }),
             },
-            parting_signal: config.parting_signal,
             report: config.report,
-            tell: config.tell,
             embedded: config.embedded,
         })
     }
@@ -217,12 +208,7 @@ impl Group {
             return Group::Shared;
         }
         if config.group == GroupWish::Session {
-            // Only a session's leader can give its terminal up, and only stdin is sure to be the program's too.
-            let led = surroundings.terminal.filter(|_| surroundings.is_session_leader());
-            let terminal = led.map(|found| found.terminal);
-            return Group::Session {
-                terminal: terminal.filter(|terminal| *terminal == Terminal::Standard(0)),
-            };
+            return Group::Session(Session::new(config, surroundings));
         }
         let ours = surroundings.terminal.filter(|found| found.foreground_group == surroundings.group);
         Group::Own { terminal: ours.map(|found| found.terminal) }
@@ -299,4 +285,4 @@ fn hand_sockets_on(environment: &mut Environment, pid: Pid) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

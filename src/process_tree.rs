@@ -1,15 +1,21 @@
 //! What /proc tells of processes: who exists, and who descends from whom.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use nix::unistd::Pid;
 
 /// More than `/proc/PID/stat` ever is: 51 numbers of up to 20 digits, and a name of up to 64 bytes.
 const LONGEST_STAT: usize = 2048;
+
+/// How long a process's name can be (TASK_COMM_LEN in the kernel, with a NUL).
+const LONGEST_NAME: usize = 15;
 
 /// A process, as one look at `/proc/PID/stat` showed it (proc_pid_stat(5)). By the time that it is used it
 /// may be another, or gone.
@@ -49,6 +55,11 @@ impl Process {
         let length = file.read(&mut line)?;
         let process = Process::parse(&line[..length]).ok_or(io::ErrorKind::InvalidData)?;
         Ok((process, file.metadata()?.uid()))
+    }
+
+    /// Whether the two are one process, and not two that have had the same PID.
+    pub fn is_same_as(&self, other: &Process) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
     }
 
     /// Whether it is dead and waits for its parent to reap it. (One whose first thread has ended while others
@@ -218,6 +229,16 @@ impl Named {
         let is_ours = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == myself.as_str());
         let name = if is_ours { fs::read(format!("/proc/{pid}/comm")).ok() } else { None };
         Named { pid, name: name.map(|name| printable(name.strip_suffix(b"\n").unwrap_or(&name))) }
+    }
+
+    /// A child that executes the file, and has this process's name until then (`begin_new_exec` in the kernel).
+    pub fn look_up_started(pid: Pid, file: &OsStr) -> Named {
+        let seen = Named::look_up(pid);
+        if seen.name != Named::look_up(nix::unistd::getpid()).name || seen.name.is_none() {
+            return seen;
+        }
+        let name = Path::new(file).file_name().unwrap_or(file).as_bytes();
+        Named { pid, name: Some(printable(&name[..name.len().min(LONGEST_NAME)])) }
     }
 }
 

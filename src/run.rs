@@ -2,82 +2,90 @@
 
 use std::fs::File;
 use std::io;
-#[cfg(feature = "cli")]
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 
 use log::warn;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getppid, getsid};
+use nix::unistd::{
+    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpid, getppid, getsid,
+};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::news::News;
+use crate::news::{News, Tell};
 use crate::outcome::Outcome;
 use crate::plan::{Adoption, Group, ParentDeath, Plan};
 use crate::report::Report;
-use crate::signal::{Signal, SignalSet};
-use crate::spawn::{spawn, steps};
+use crate::signal::Signal;
+use crate::spawn;
 use crate::supervise::Supervisor;
 use crate::surroundings::Surroundings;
-use crate::sys::exec;
-use crate::sys::process::{self, Forked};
-use crate::sys::signals::{self, AllBlocked, ChildSignal, Origin, Received};
+use crate::sys::signal_state::SignalGuard;
+use crate::sys::signals::{self, Origin, Received};
+use crate::sys::{exec, process};
 
-/// Runs a program as the caller wishes, and comes back when it has ended.
-pub fn run(config: Config) -> Result<Outcome, Error> {
+/// Runs a program as the caller wishes, and comes back when it has ended. The process is then as it was before.
+pub fn run(config: Config, tell: Tell) -> Result<Outcome, Error> {
     if !process::has_one_thread() {
         return Err(Error::SeveralThreads);
     }
     let _caller = Caller::new();
-    run_under(config, &AllBlocked::new(), &ChildSignal::new())
+    run_under(config, tell, &SignalGuard::new())
 }
 
-/// The same for a process that ends with the outcome. All signals stay blocked: one that comes when the program has
-/// ended is too late for it, and must not change how this process ends.
+/// The same for a process that ends with the outcome.
 #[cfg(feature = "cli")]
-pub fn run_to_end(config: Config) -> Result<Outcome, Error> {
-    let blocked = ManuallyDrop::new(AllBlocked::new());
-    run_under(config, &blocked, &ManuallyDrop::new(ChildSignal::new()))
+pub fn run_to_end(config: Config, tell: Tell) -> Result<Outcome, Error> {
+    let signals = SignalGuard::new();
+    let result = run_under(config, tell, &signals);
+    signals.keep();
+    result
 }
 
-/// As `run`; but what is changed for it stays as long as the caller keeps the guards.
-fn run_under(config: Config, blocked: &AllBlocked, child_signal: &ChildSignal) -> Result<Outcome, Error> {
-    let plan = plan(config, blocked, child_signal)?;
+fn run_under(config: Config, tell: Tell, signals: &SignalGuard) -> Result<Outcome, Error> {
+    let plan = plan(config, signals)?;
 
     adopt_orphans(plan.adoption)?;
-    (plan.tell)(&News::Adopting(plan.adoption));
+    tell(&News::Adopting(plan.adoption));
     let early = plan.parent_death.map(watch_parent).transpose()?.flatten();
     let report = plan.report.as_ref().map(|to| Report::prepare(to, &plan)).transpose()?;
-    let supervisor = Supervisor::new(&plan);
-    give_up_terminal(plan.group);
-    // What the terminal has sent the group by now, the program is too late for.
-    let missed = if plan.group == Group::Shared { signals::pending() } else { SignalSet::EMPTY };
-    let program = spawn(&plan)?;
-    (plan.tell)(&News::Started(program, &plan));
+    let image = spawn::prepare(&plan)?;
+    let mut supervisor = Supervisor::new(&plan, tell);
+    if let Group::Session(session) = plan.group {
+        session.give_up_terminal();
+    }
+    supervisor.about_to_start(signals::pending());
+    let explain = |candidate, errno| spawn::explain(&plan, &image, candidate, errno).encode();
+    let started = exec::start(&image, &explain).map_err(|errno| Error::step("start a process", errno))?;
+    let program = started.program;
+    tell(&News::Started(program, &plan));
     if !plan.embedded {
         let_go_of_what_is_the_programs();
     }
-    let outcome = supervisor.supervise(program, early, missed);
-    if let Some(report) = report {
-        report.write(program, &outcome);
+    match supervisor.supervise(program, early, &|ending| started.failure(ending)) {
+        Ok(outcome) => {
+            if let Some(report) = report {
+                report.write(program, &outcome);
+            }
+            Ok(outcome)
+        }
+        Err(failure) => Err(spawn::error(&plan, &image, failure)),
     }
-    Ok(outcome)
 }
 
 /// Stays behind as the init of a child that goes on as this process; the child gets `None`, at once.
-pub fn become_init() -> Result<Option<Outcome>, Error> {
+pub fn become_init(tell: Tell) -> Result<Option<Outcome>, Error> {
     if !process::has_one_thread() {
         return Err(Error::SeveralThreads);
     }
-    let (blocked, child_signal) = (AllBlocked::new(), ChildSignal::new());
-    let plan = plan(Config::default(), &blocked, &child_signal)?;
-    let supervisor = Supervisor::new(&plan);
+    let signals = SignalGuard::new();
+    let plan = plan(Config::default(), &signals)?;
+    let supervisor = Supervisor::new(&plan, tell);
     match process::fork().map_err(|errno| Error::step("start a process", errno))? {
-        Forked::Child => {
-            for step in steps(&plan)? {
+        ForkResult::Child => {
+            for step in spawn::steps(&plan)? {
                 // The group and the terminal are all there is, and either can be done without.
                 if let Err(errno) = exec::take(&step) {
                     warn!("cannot take the step {step:?}: {errno}");
@@ -88,12 +96,11 @@ pub fn become_init() -> Result<Option<Outcome>, Error> {
             }
             Ok(None)
         }
-        Forked::Parent { child } => {
+        ForkResult::Parent { child } => {
             let_go_of_what_is_the_programs();
-            let outcome = supervisor.supervise(child, None, SignalSet::EMPTY);
-            // Nothing is put back: a signal that comes now would end this process before the status is told.
-            std::mem::forget((blocked, child_signal));
-            Ok(Some(outcome))
+            let outcome = supervisor.supervise(child, None, &|_| None).ok();
+            signals.keep();
+            Ok(outcome)
         }
     }
 }
@@ -124,12 +131,12 @@ impl Drop for Caller {
 /// What would be done; nothing is.
 #[cfg(feature = "cli")]
 pub fn plan_only(config: Config) -> Result<Plan, Error> {
-    plan(config, &AllBlocked::new(), &ChildSignal::new())
+    plan(config, &SignalGuard::new())
 }
 
-fn plan(config: Config, blocked: &AllBlocked, child_signal: &ChildSignal) -> Result<Plan, Error> {
+fn plan(config: Config, signals: &SignalGuard) -> Result<Plan, Error> {
     config.check().map_err(Error::Contradiction)?;
-    let surroundings = Surroundings::read(&config, blocked, child_signal);
+    let surroundings = Surroundings::read(&config, signals);
     Plan::new(config, &surroundings)
 }
 
@@ -145,17 +152,8 @@ fn adopt_orphans(adoption: Adoption) -> Result<(), Error> {
     }
 }
 
-/// A terminal belongs to one session, so it must be free before the program's can have it.
-fn give_up_terminal(group: Group) {
-    if let Group::Session { terminal: Some(terminal) } = group
-        && let Err(errno) = terminal.give_up()
-    {
-        warn!("cannot give the terminal up: {errno}; the program does not get it");
-    }
-}
-
-/// Has the signal sent when the parent dies. A parent that died before counts: then the signal is given back
-/// as received.
+/// Has the signal sent when the parent dies. If the parent has died before, the signal counts as received and is given
+/// back.
 #[cold]
 #[inline(never)]
 fn watch_parent(death: ParentDeath) -> Result<Option<Received>, Error> {
@@ -167,18 +165,18 @@ fn watch_parent(death: ParentDeath) -> Result<Option<Received>, Error> {
 
 /// Whether this process's parent is not the one that started it, as far as can be told.
 ///
-/// A process is born into its parent's session, and is in another only when it leads that. So a parent in
-/// another session is one that adopted it. (An adopter in the same session cannot be told from a parent.)
+/// A process is born into its parent's session, and leaves it only by leading another. So a parent in another session
+/// is one that adopted it. (An adopter in the same session cannot be told from a parent.)
 fn is_orphan(parent_at_start: Option<Pid>) -> bool {
     let parent = getppid();
     let Some(parent_at_start) = parent_at_start else { return false };
     let session = getsid(None);
-    let leads_session = session == Ok(nix::unistd::getpid());
+    let leads_session = session == Ok(getpid());
     parent != parent_at_start || !leads_session && getsid(Some(parent)) != session
 }
 
-/// The program's descriptors are the program's: a pipe's reader must see end-of-file when the program closes
-/// it, and a directory must be free to be unmounted. Only stderr is kept, for warnings.
+/// The program's descriptors are the program's: a pipe's reader must see end-of-file when the program closes it, and a
+/// file system must be free to be unmounted when the program has left it. Only stderr is kept, for warnings.
 fn let_go_of_what_is_the_programs() {
     process::close_descriptors_from_three();
     match File::options().read(true).write(true).open("/dev/null") {
@@ -193,8 +191,8 @@ fn let_go_of_what_is_the_programs() {
     }
 }
 
-/// Puts /dev/null in the place of stdin and stdout, and of a stderr that is closed: no descriptor of sexton's
-/// is to be taken for one of those.
+/// Puts /dev/null in the place of stdin and stdout, and of stderr where that is closed: no other descriptor of sexton's
+/// must get their numbers.
 fn stand_in(null: File) {
     let stderr_is_closed = fcntl(io::stderr(), FcntlArg::F_GETFD) == Err(Errno::EBADF);
     let results =
@@ -203,7 +201,7 @@ fn stand_in(null: File) {
         warn!("cannot put /dev/null in a standard descriptor's place: {errno}");
     }
     if null.as_raw_fd() <= libc::STDERR_FILENO {
-        // It was the first free one, and stays.
+        // It took the first free number, one of the three, and keeps it.
         let _ = null.into_raw_fd();
     }
 }

@@ -1,19 +1,17 @@
-//! Prepares everything and starts the program.
+//! What the program is started from, and why it could not be started.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::{Pid, getpgrp};
 
 use crate::error::Error;
-use crate::exec_failure::{self, Attempt, Credentials};
+use crate::exec_failure::{Attempt, Credentials, ExecFailure};
 use crate::plan::{Group, Plan, c_string};
 use crate::signal::Signal;
-use crate::sys::exec::{self, Failure, Image, Step};
-use crate::sys::process;
+use crate::sys::exec::{Failure, Image, Step};
 
 /// Where execvp(3) of glibc looks when there is no PATH.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -21,55 +19,8 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// The longest path that a system call takes, with its NUL (path_resolution(7)).
 const PATH_MAX: usize = libc::PATH_MAX as usize;
 
-/// Starts the program as the plan says. All signals must be blocked, and SIGCHLD at its default.
-pub fn spawn(plan: &Plan) -> Result<Pid, Error> {
-    let image = prepare(plan)?;
-    let failure = match start(&image) {
-        Ok(program) => return Ok(program),
-        Err(failure) => failure,
-    };
-    match for_the_shell(plan, &image, failure) {
-        Some(image) => start(&image).map_err(|failure| explain(plan, &image, failure)),
-        None => Err(explain(plan, &image, failure)),
-    }
-}
-
-fn start(image: &Image) -> Result<Pid, Failure> {
-    exec::start(image).map_err(|(child, failure)| {
-        if let Some(child) = child {
-            process::reap(child);
-        }
-        for step in &image.steps {
-            if let Step::TakeTerminal(terminal) = step {
-                // It may have had it. The shell's own attempt may still come, and takes it again.
-                let _ = terminal.set_foreground_group(getpgrp());
-            }
-        }
-        failure
-    })
-}
-
-/// Has the shell run a file that is text without `#!`, as execvp(3) does.
-#[cold]
-#[inline(never)]
-fn for_the_shell(plan: &Plan, image: &Image, failure: Failure) -> Option<Image> {
-    let Failure::Exec(index, Errno::ENOEXEC) = failure else { return None };
-    let file = image.candidates.get(index)?;
-    if !exec_failure::is_for_the_shell(&as_seen_from_here(plan, file)) {
-        return None;
-    }
-    // A name that begins with a hyphen would be an option.
-    let script = if file.as_bytes().starts_with(b"-") { prefixed(b"./", file)? } else { file.clone() };
-    let shell = CString::new(exec_failure::SHELL).ok()?;
-    let arguments = [shell.clone(), script].into_iter().chain(image.arguments.iter().skip(1).cloned());
-    Some(Image { candidates: vec![shell], arguments: arguments.collect(), ..image.clone() })
-}
-
-fn prefixed(prefix: &[u8], file: &CStr) -> Option<CString> {
-    CString::new([prefix, file.to_bytes()].concat()).ok()
-}
-
-fn prepare(plan: &Plan) -> Result<Image, Error> {
+/// Makes everything ready that the child needs.
+pub fn prepare(plan: &Plan) -> Result<Image, Error> {
     if plan.program.is_empty() {
         return Err(Error::NoProgram);
     }
@@ -102,18 +53,18 @@ fn candidates(program: CString, path: &[u8]) -> Vec<CString> {
     directories.filter_map(in_directory).collect()
 }
 
-/// What a child does to become one that the plan can make a program of.
+/// What the child does to itself before it executes the program.
 pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
     if plan.embedded {
-        // std has SIGPIPE ignored in every Rust program, which is not meant for others.
+        // std ignores SIGPIPE in every Rust program, which is not meant for others.
         steps.extend([Step::DropHandlers, Step::Default(Signal::PIPE)]);
     }
     if let Group::Own { terminal } = plan.group {
         steps.push(Step::LeadGroup);
         steps.extend(terminal.map(Step::TakeTerminal));
     }
-    if let Group::Session { .. } = plan.group {
+    if let Group::Session(_) = plan.group {
         steps.push(Step::LeadSession);
     }
     if plan.ignore_child_signal {
@@ -135,36 +86,43 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
     Ok(steps)
 }
 
+/// Why a candidate could not be executed, found out by the child that tried, from the directory that it was started in.
 #[cold]
 #[inline(never)]
-fn explain(plan: &Plan, image: &Image, failure: Failure) -> Error {
-    match failure {
-        Failure::Clone(errno) => Error::step("start a process", errno),
-        Failure::Step(index, errno) => Error::step(describe(&image.steps[index]), errno),
-        Failure::Exec(candidate, errno) => {
-            let candidates = image.candidates.iter().map(|file| as_seen_from_here(plan, file)).collect();
-            let image = &Image { candidates, ..image.clone() };
-            let attempt = Attempt {
-                program: &plan.program,
-                path: plan.environment.get(b"PATH"),
-                default_path: DEFAULT_PATH,
-                image,
-                candidate,
-                errno,
-                who: plan.identity.as_ref().map_or_else(Credentials::own, Credentials::of),
-                directory: plan.directory.as_deref().unwrap_or(Path::new("")),
-            };
-            Error::Exec(Box::new(attempt.explain()))
-        }
-    }
+pub fn explain(plan: &Plan, image: &Image, candidate: usize, errno: Errno) -> ExecFailure {
+    let candidates = image.candidates.iter().map(|file| as_seen_from_here(plan, file)).collect();
+    let image = &Image { candidates, ..image.clone() };
+    let attempt = Attempt {
+        program: &plan.program,
+        path: plan.environment.get(b"PATH"),
+        default_path: DEFAULT_PATH,
+        image,
+        candidate,
+        errno,
+        who: Credentials::own(),
+        directory: plan.directory.as_deref().unwrap_or(Path::new("")),
+    };
+    attempt.explain()
 }
 
-/// The child looks at relative paths from the directory that it has gone to.
+/// Relative paths are told of as they look from the directory that sexton was started in.
 fn as_seen_from_here(plan: &Plan, file: &CString) -> CString {
     let directory = plan.directory.as_ref().filter(|_| !file.as_bytes().starts_with(b"/"));
     let joined =
         directory.map(|directory| [directory.as_os_str().as_bytes(), b"/", file.as_bytes()].concat());
     joined.and_then(|joined| CString::new(joined).ok()).unwrap_or_else(|| file.clone())
+}
+
+/// Why the child did not become the program.
+#[cold]
+#[inline(never)]
+pub fn error(plan: &Plan, image: &Image, failure: Failure) -> Error {
+    match failure {
+        Failure::Step(index, errno) => Error::step(describe(&image.steps[index]), errno),
+        Failure::Exec(errno, text) => {
+            Error::Exec(Box::new(ExecFailure::decode(&plan.program, errno, &text)))
+        }
+    }
 }
 
 fn describe(step: &Step) -> String {

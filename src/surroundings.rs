@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::signal::SignalSet;
 use crate::sys::entry;
-use crate::sys::signals::{AllBlocked, ChildSignal};
+use crate::sys::signal_state::SignalGuard;
 use crate::sys::terminal::Terminal;
 use crate::users::Users;
 
@@ -43,9 +43,8 @@ pub struct ControllingTerminal {
 }
 
 impl Surroundings {
-    /// Reads them, as far as the wishes need them. The two guards hold what had to be changed before, and know how it
-    /// was.
-    pub fn read(config: &Config, blocked: &AllBlocked, child_signal: &ChildSignal) -> Surroundings {
+    /// Reads them, as far as the wishes need them. The guard knows what had to be changed before.
+    pub fn read(config: &Config, signals: &SignalGuard) -> Surroundings {
         let pid = getpid();
         let parent = getppid();
         Surroundings {
@@ -55,8 +54,8 @@ impl Surroundings {
             // getsid(2) fails for another process's session only.
             session: getsid(None).unwrap_or(pid),
             terminal: ControllingTerminal::read(),
-            mask: blocked.inherited(),
-            child_signal_ignored: child_signal.was_ignored(),
+            mask: signals.inherited_mask(),
+            child_signal_ignored: signals.child_signal_was_ignored(),
             environment: Environment::new(entry::environment()),
             users: config.user.as_ref().map(|_| Users::read()),
         }

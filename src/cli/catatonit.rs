@@ -81,10 +81,10 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
         leftovers: Leftovers::Leave,
         reraise: Reraise::Never,
         subreaper: Subreaper::Required,
-        tell,
+
         ..Config::default()
     };
-    Request::Run(Box::new(Run { config, log, failed }))
+    Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
 fn format(record: &Record<'_>) -> String {
@@ -98,7 +98,7 @@ fn line(level: Level, text: &str) -> String {
 fn tell(news: &News<'_>) {
     match news {
         News::Started(pid, plan) => debug!("pid1 ({pid}) spawned: {}", plan.program.display()),
-        News::Forwarded { signal, program, result: Err(errno), .. } => {
+        News::Forwarded { signal, program: Some(program), result: Err(errno), .. } => {
             let number = signal.number();
             warn!("forwarding of signal {number} to pid1 ({program}) failed: {}", errno.desc());
         }

@@ -104,7 +104,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     };
     let which = logging::of_verbosity(verbosity);
     let log = LogSettings { which, format: LogFormat::Other(format) };
-    Request::Run(Box::new(Run { config, log, failed }))
+    Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
 fn config(is_single: bool) -> Config {
@@ -112,7 +112,7 @@ fn config(is_single: bool) -> Config {
         leftovers: Leftovers::Leave,
         reraise: Reraise::Never,
         subreaper: Subreaper::Off,
-        tell,
+
         ..Config::default()
     };
     if is_single {
@@ -174,8 +174,8 @@ fn tell_of_start(pid: nix::unistd::Pid, plan: &Plan) {
     if plan.environment.get(b"DUMB_INIT_SETSID") == Some(b"0") {
         debug!("Not running in setsid mode.");
     }
-    if let Group::Session { terminal } = plan.group {
-        if terminal.is_some() {
+    if let Group::Session(session) = plan.group {
+        if session.terminal.is_some() {
             debug!("Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.");
         }
         debug!("setsid complete.");

@@ -24,7 +24,7 @@ use crate::outcome::{End, Outcome};
 use crate::status::FAILED;
 use crate::stderr;
 use crate::sys::entry;
-use crate::sys::signals::{self, AllBlocked, ChildSignal};
+use crate::sys::signal_state::{self, SignalGuard};
 
 use self::logging::LogSettings;
 pub use self::native::command;
@@ -53,6 +53,7 @@ enum Request {
 #[derive(Debug)]
 struct Run {
     config: Config,
+    tell: Tell,
     log: LogSettings,
     /// Says why the program was not run, and gives the exit code for that.
     failed: fn(&Error) -> u8,
@@ -112,9 +113,9 @@ fn base_name(arguments: &[OsString]) -> &OsStr {
 /// Apart from `parse`, and what is rare apart from both: so the code and the stack of a start are on fewer pages
 /// (docs/performance.md).
 #[inline(never)]
-fn run(Run { config, log, failed }: Run) -> u8 {
+fn run(Run { config, tell, log, failed }: Run) -> u8 {
     logging::init(log);
-    match crate::run::run_to_end(config) {
+    match crate::run::run_to_end(config, tell) {
         Ok(outcome) => end_as(&outcome),
         Err(error) => failed(&error),
     }
@@ -123,11 +124,11 @@ fn run(Run { config, log, failed }: Run) -> u8 {
 #[cold]
 #[inline(never)]
 fn hold(Pause { log, tell }: Pause) -> u8 {
-    let (blocked, child_signal) = (AllBlocked::new(), ChildSignal::new());
+    let signals = SignalGuard::new();
     logging::init(log);
-    crate::pause::pause(tell, &blocked, &child_signal);
+    crate::pause::pause(tell, &signals);
     // As after a run: what comes now must not end it in another way.
-    std::mem::forget((blocked, child_signal));
+    signals.keep();
     0
 }
 
@@ -175,7 +176,7 @@ fn inspect(form: Form) -> u8 {
 
 fn end_as(outcome: &Outcome) -> u8 {
     if let End::Reraise(signal) = outcome.end {
-        signals::die_of(signal);
+        signal_state::die_of(signal);
     }
     outcome.exit_code()
 }

@@ -54,7 +54,7 @@ pub struct Draft {
 pub fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
     if let Some(words) = without_options(&arguments) {
         return match finish(Draft::default(), words.iter().cloned(), &Given(None), environment) {
-            Ok((config, log)) => Request::Run(Box::new(Run { config, log, failed })),
+            Ok((config, log)) => Request::Run(Box::new(Run { config, tell: news::tell, log, failed })),
             Err(what) => misuse(&what),
         };
     }
@@ -103,7 +103,7 @@ fn request_for_program(matches: &mut ArgMatches, environment: &[Entry]) -> Resul
     let (config, log) = finish(draft, words.into_iter(), &Given(Some(matches)), environment)?;
     Ok(match matches.get_flag(EXPLAIN) {
         true => Request::Explain(Box::new(config), form(matches)),
-        false => Request::Run(Box::new(Run { config, log, failed })),
+        false => Request::Run(Box::new(Run { config, tell: news::tell, log, failed })),
     })
 }
 

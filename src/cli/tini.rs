@@ -93,7 +93,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     };
     (config.program, config.arguments) = (program, rest);
     let log = log_settings(&matches, environment);
-    Request::Run(Box::new(Run { config, log, failed }))
+    Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
 fn config(matches: &ArgMatches, environment: &[Entry]) -> Result<Config, String> {
@@ -105,7 +105,7 @@ fn config(matches: &ArgMatches, environment: &[Entry]) -> Result<Config, String>
         reraise: Reraise::Never,
         subreaper: Subreaper::Off,
         warn_on_reap: matches.get_count("w") > 0,
-        tell,
+
         ..Config::default()
     };
     if is_asked_for("s", "TINI_SUBREAPER") {

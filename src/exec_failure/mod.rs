@@ -42,20 +42,43 @@ pub struct ExecFailure {
     pub file: Option<PathBuf>,
     /// The kernel's reason, one of errno(3), as [`std::io::Error::from_raw_os_error`] takes it.
     pub errno: i32,
-    /// The reason that the file shows.
-    pub(crate) reason: Reason,
+    /// What it is all about, in words.
+    text: String,
+    is_not_found: bool,
 }
 
 impl ExecFailure {
     /// 127 where nothing was found, else 126, as in a shell.
     pub fn exit_code(&self) -> u8 {
-        if self.reason.is_not_found() { NOT_FOUND } else { CANNOT_EXECUTE }
+        if self.is_not_found { NOT_FOUND } else { CANNOT_EXECUTE }
     }
 }
 
 impl fmt::Display for ExecFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.tell(self.file.as_deref().unwrap_or(Path::new(&self.program)), f)
+        f.write_str(&self.text)
+    }
+}
+
+impl ExecFailure {
+    /// As bytes, for the parent of the process that has found it out.
+    pub fn encode(&self) -> Vec<u8> {
+        let file = self.file.as_ref().map_or(&b""[..], |file| file.as_os_str().as_bytes());
+        [&[self.is_not_found.into()], file, b"\0", self.text.as_bytes()].concat()
+    }
+
+    /// What `encode` has written for this program and errno.
+    pub fn decode(program: &OsStr, errno: Errno, bytes: &[u8]) -> ExecFailure {
+        let (is_not_found, rest) = bytes.split_first().unwrap_or((&0, b""));
+        let mut parts = rest.splitn(2, |byte| *byte == 0);
+        let file = parts.next().filter(|file| !file.is_empty());
+        ExecFailure {
+            program: program.to_owned(),
+            file: file.map(|file| OsStr::from_bytes(file).into()),
+            errno: errno as i32,
+            text: String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned(),
+            is_not_found: *is_not_found != 0,
+        }
     }
 }
 
@@ -88,7 +111,11 @@ impl Attempt<'_> {
             Some(candidate) => (Some(path(candidate)), self.reason(candidate)),
             None => (None, self.not_in_path()),
         };
-        ExecFailure { program: self.program.to_owned(), file, errno: self.errno as i32, reason }
+        let program = self.program.to_owned();
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = reason.tell(file.as_deref().unwrap_or(Path::new(&program)), &mut text);
+        ExecFailure { program, file, errno: self.errno as i32, text, is_not_found: reason.is_not_found() }
     }
 
     /// The candidate that the failure is about. One that is there and cannot be executed is told of, before

@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::users::Identity;
 use nix::unistd::{getegid, geteuid, getgroups};
 
 /// Who wants to use a file.
@@ -36,18 +35,6 @@ impl Credentials {
             groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
             overrides_permissions: effective_capabilities()
                 .map_or(user.is_root(), |set| set & (1 << CAP_DAC_OVERRIDE) != 0),
-        }
-    }
-
-    /// Those of the user that the program was to be.
-    pub fn of(identity: &Identity) -> Credentials {
-        Credentials {
-            user: identity.user.as_raw(),
-            group: identity.group.as_raw(),
-            groups: identity.groups.iter().map(|group| group.as_raw()).collect(),
-            // setresuid(2) from root to another user takes the capabilities away (capabilities(7)); root keeps those that
-            // there are, which in a container may be few.
-            overrides_permissions: identity.user.is_root() && Credentials::own().overrides_permissions,
         }
     }
 

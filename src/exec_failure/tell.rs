@@ -12,7 +12,7 @@ use super::reason::{Hint, Reason};
 
 impl Reason {
     /// Tells it of a file, in one line.
-    pub(super) fn tell(&self, file: &Path, f: &mut Formatter<'_>) -> fmt::Result {
+    pub(super) fn tell(&self, file: &Path, f: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Reason::NotInPath { .. } | Reason::Missing { .. } | Reason::NotADirectory(_) => {
                 write!(f, "cannot find {}", shown(file))?;

@@ -18,6 +18,11 @@ fn surroundings(pid: i32, group: i32, session: i32, foreground: Option<i32>) -> 
     }
 }
 
+/// The plan for a program without a terminal, with all defaults.
+pub fn plain() -> Plan {
+    plan(&surroundings(7, 7, 7, None), |_| ())
+}
+
 fn plan(surroundings: &Surroundings, change: impl FnOnce(&mut Config)) -> Plan {
     let mut config = Config::default();
     change(&mut config);
@@ -54,13 +59,13 @@ fn a_session_of_its_own_gets_the_terminal_that_sexton_leads() {
         (plan.group, plan.stops)
     };
     let (none, stdin) = (None, Some(Terminal::Standard(0)));
-    assert_eq!(session(&surroundings(1, 1, 1, Some(1))), (Group::Session { terminal: stdin }, Stops::Undo));
-    assert_eq!(session(&surroundings(200, 200, 200, None)), (Group::Session { terminal: none }, Stops::Undo));
+    assert_eq!(session(&surroundings(1, 1, 1, Some(1))), (Group::Session(Session { terminal: stdin, parting_signal: None }), Stops::Undo));
+    assert_eq!(session(&surroundings(200, 200, 200, None)), (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Undo));
     let job = surroundings(200, 200, 100, Some(200));
-    assert_eq!(session(&job), (Group::Session { terminal: none }, Stops::Follow));
+    assert_eq!(session(&job), (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Follow));
     assert_eq!(
         session(&surroundings(200, 200, 100, None)),
-        (Group::Session { terminal: none }, Stops::Follow)
+        (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Follow)
     );
 }
 

@@ -1,80 +1,98 @@
-//! Sending signals on.
+//! Sending signals to the program or its process group.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::config;
-use crate::news::{News, Tell};
-use crate::plan::Plan;
-use crate::signal::Signal;
+use crate::signal::{Rewrites, Signal, SignalSet};
 use crate::sys::signals::{self, Payload};
 
-use super::clock::Now;
+/// How many queued signals are kept. When so many wait, all further ones stay in the kernel.
+const ROOM: usize = 4096;
 
-/// How long to wait before a signal that the receiver's queue had no room for is sent again.
-const RETRY: Duration = Duration::from_millis(10);
+/// By how much the room grows each time that the program takes none, and up to what. The signals that stay in the kernel
+/// count against the limit of their receiver's user, which may be the program's user too: then the program gets none
+/// before sexton has taken enough of them.
+const MORE_ROOM: usize = 16;
+const MOST_ROOM: usize = 4 * ROOM;
 
-/// Sends signals to the program or its group, queued ones in the order they came.
+/// Sends signals, and keeps queued ones while the program's user may not have more of them (RLIMIT_SIGPENDING,
+/// setrlimit(2)).
 #[derive(Debug)]
 pub struct Delivery {
     to: config::Delivery,
-    program: Pid,
-    tell: Tell,
-    /// Queued signals for which the program's user has no room (RLIMIT_SIGPENDING, setrlimit(2)).
     unsent: VecDeque<(Signal, Payload)>,
-    retry_at: Option<Instant>,
+    room: usize,
 }
 
 impl Delivery {
     /// To the program, or the group that it leads.
-    pub fn new(plan: &Plan, program: Pid) -> Delivery {
-        Delivery { to: plan.delivery, program, tell: plan.tell, unsent: VecDeque::new(), retry_at: None }
+    pub fn new(to: config::Delivery) -> Delivery {
+        Delivery { to, unsent: VecDeque::new(), room: ROOM }
     }
 
-    /// When to call `retry`, if at all.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.retry_at
-    }
-
-    /// Sends a signal, or keeps it for later.
-    pub fn send(&mut self, signal: Signal, payload: Option<Payload>, now: &Now) {
+    /// Sends a signal; `None` where it is kept for later.
+    pub fn send(
+        &mut self,
+        program: Pid,
+        signal: Signal,
+        payload: Option<Payload>,
+    ) -> Option<Result<(), Errno>> {
         if self.to == config::Delivery::Group {
-            return self.report(signal, signals::send_to_group(self.program, signal));
+            return Some(match signals::send_to_group(program, signal) {
+                // The program has not made its session yet, and is alone.
+                Err(Errno::ESRCH) => signals::send(program, signal, None),
+                result => result,
+            });
         }
-        let Some(payload) = payload else {
-            return self.report(signal, signals::send(self.program, signal, None));
-        };
-        self.unsent.push_back((signal, payload));
-        if self.unsent.len() == 1 {
-            self.retry(now);
-        }
-    }
-
-    /// Sends what was kept, until the queue is full again.
-    pub fn retry(&mut self, now: &Now) {
-        self.retry_at = None;
-        while let Some((signal, payload)) = self.unsent.front().copied() {
-            let result = signals::send(self.program, signal, Some(payload));
-            if result == Err(Errno::EAGAIN) {
-                self.retry_at = Some(now.get() + RETRY);
-                return;
+        let Some(payload) = payload else { return Some(signals::send(program, signal, None)) };
+        if self.unsent.is_empty() {
+            let result = signals::send(program, signal, Some(payload));
+            if result != Err(Errno::EAGAIN) {
+                return Some(result);
             }
-            self.unsent.pop_front();
-            self.report(signal, result);
         }
+        self.unsent.push_back((signal, payload));
+        None
     }
 
-    /// The program is reaped, and its PID may be anybody's: nothing that was kept is sent any more.
-    pub fn forget_program(&mut self) {
-        self.unsent.clear();
-        self.retry_at = None;
+    /// Sends the next signal that was kept, and says what came of it; `None` where none is left, or the program may not
+    /// have more.
+    pub fn retry(&mut self, program: Pid) -> Option<(Signal, Result<(), Errno>)> {
+        let Some((signal, payload)) = self.unsent.front().copied() else {
+            self.room = ROOM;
+            return None;
+        };
+        let result = signals::send(program, signal, Some(payload));
+        if result == Err(Errno::EAGAIN) {
+            if self.unsent.len() >= self.room {
+                self.room = MOST_ROOM.min(self.room + MORE_ROOM);
+            }
+            return None;
+        }
+        self.unsent.pop_front();
+        Some((signal, result))
     }
 
-    /// Tells what came of it.
-    pub fn report(&self, signal: Signal, result: Result<(), Errno>) {
-        (self.tell)(&News::Forwarded { signal, to: self.to, program: self.program, result });
+    /// Whether there is something to retry.
+    pub fn is_waiting(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// The signals to take from the kernel: as long as there is no room, none that would be sent as one that waits.
+    pub fn wanted(&self, rewrites: &Rewrites) -> SignalSet {
+        if self.unsent.len() < self.room {
+            return SignalSet::ALL;
+        }
+        let waiting: SignalSet = self.unsent.iter().map(|(signal, _)| *signal).collect();
+        let has_room = |signal: &Signal| rewrites.apply(*signal).is_none_or(|to| !waiting.contains(to));
+        Signal::all().filter(has_room).collect()
+    }
+
+    /// The program is reaped: its PID may be another process's, and nothing is sent any more.
+    pub fn forget(&mut self) {
+        self.unsent = VecDeque::new();
     }
 }

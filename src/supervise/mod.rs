@@ -1,232 +1,357 @@
-//! The loop: waits for a signal or a deadline, asks the state what follows, and does it.
+//! The loop: waits for a signal or a deadline, asks the two pure machines, [`job`] and [`lifetime`], what follows, and
+//! does it.
 //!
 //! Nothing here ends sexton but the plan: what fails is a warning.
 
 mod clock;
 mod delivery;
-mod event;
+mod effect;
+mod job;
+mod lifetime;
 mod reap;
-mod state;
-mod tally;
 mod teardown;
 mod terminal;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use nix::unistd::Pid;
+use nix::errno::Errno;
+use nix::unistd::{Pid, getpid};
 
 use self::clock::Now;
 use self::delivery::Delivery;
-use self::event::{Effect, Escalation, Event, Finished};
-use self::reap::{Batch, Pace, Reaper};
-use self::state::State;
-use self::tally::Tallying;
+use self::effect::{Effect, Effects, Escalation};
+use self::job::Job;
+use self::lifetime::Lifetime;
+pub use self::reap::Reaper;
+use self::reap::{BATCH, Batch};
 use self::teardown::Teardown;
-use self::terminal::{Followed, Job};
+use self::terminal::{Followed, Foreground};
 use crate::config;
-use crate::news::News;
-use crate::outcome::Outcome;
-use crate::plan::{Group, Plan};
+use crate::news::{News, Tell};
+use crate::outcome::{Outcome, Tally};
+use crate::plan::Plan;
 use crate::signal::{Signal, SignalSet};
-use crate::status::ChildStatus;
-use crate::sys::signals::{self, Origin, Payload, Received};
+use crate::status::{ChildStatus, Ending};
+use crate::sys::exec::Failure;
+use crate::sys::signals::{Origin, Payload, Received, SignalQueue};
+
+/// How many signals are taken in a row before stop requests and children get their turn: the kernel hands out the lowest
+/// signal first, and in a flood of it everything else would wait.
+const BURST: u32 = 32;
+
+/// How long to wait before something is tried again: a signal for which the program's queue had no room, and reaping,
+/// where thousands die together.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// What has to be ready before the program is started.
 pub struct Supervisor<'a> {
     plan: &'a Plan,
-    state: State,
-    teardown: Teardown,
+    tell: Tell,
+    lifetime: Lifetime,
+    teardown: Box<dyn Teardown>,
 }
 
 impl<'a> Supervisor<'a> {
     /// The program's time begins now.
-    pub fn new(plan: &'a Plan) -> Supervisor<'a> {
-        Supervisor { plan, state: State::new(plan, &Now::when_asked()), teardown: Teardown::new() }
+    pub fn new(plan: &'a Plan, tell: Tell) -> Supervisor<'a> {
+        let lifetime = Lifetime::new(plan, Job::new(plan, getpid()), &Now::when_asked());
+        Supervisor { plan, tell, lifetime, teardown: teardown::strategy() }
+    }
+
+    /// To be called just before the program is started: it is too late for the signals that are pending then.
+    pub fn about_to_start(&mut self, pending: SignalSet) {
+        self.lifetime.job.missed(pending);
     }
 
     /// Passes signals on, reaps children and brings about an end as the plan says.
     ///
-    /// `early` is a signal that counts as received although nobody sent it; `missed` are those that were pending when the
-    /// program was not there yet.
-    pub fn supervise(self, program: Pid, early: Option<Received>, missed: SignalSet) -> Outcome {
+    /// `early` is a signal that counts as received although no process sent it. `failure` tells whether a child that ended
+    /// so has failed to become the program.
+    pub fn supervise(
+        self,
+        program: Pid,
+        early: Option<Received>,
+        failure: &dyn Fn(Ending) -> Option<Failure>,
+    ) -> Result<Outcome, Failure> {
         let mut running = Running {
             plan: self.plan,
-            state: self.state.having_missed(missed),
+            tell: self.tell,
+            program: Some(program),
+            lifetime: self.lifetime,
+            effects: Effects::new(),
+            queue: SignalQueue::open(SignalSet::ALL),
+            in_a_row: 0,
+            delivery: Delivery::new(self.plan.delivery),
+            reaper: Reaper::new(self.plan, self.tell),
+            reaping: Reaping::Now,
+            died_since_the_end: None,
             teardown: self.teardown,
-            delivery: Delivery::new(self.plan, program),
-            pace: Pace::default(),
-            reaper: Reaper::new(self.plan, program),
-            job: Job::new(program, self.plan.group),
-            tally: Tallying::new(self.plan.report.is_some()),
-            myself: nix::unistd::getpid(),
+            foreground: Foreground::new(self.plan.group),
+            forwarded: BTreeMap::new(),
+            try_again: None,
         };
-        running.teardown.begin(program);
         if let Some(received) = early {
             running.signal(received);
         }
-        let finished = running.run();
-        running.job.take_terminal_back();
-        Outcome::new(self.plan, finished.ending, finished.timed_out, running.tally.finish())
+        let result = running.run(failure);
+        running.foreground.take_terminal_back(program);
+        let finished = result?;
+        let (orphans_reaped, leftovers) = running.reaper.finish();
+        let tally = Tally { orphans_reaped, forwarded: running.forwarded, leftovers };
+        Ok(Outcome::new(self.plan, finished.ending, finished.timed_out, tally))
     }
 }
 
 struct Running<'a> {
     plan: &'a Plan,
-    state: State,
-    teardown: Teardown,
+    tell: Tell,
+    /// Until it is reaped: from then on its PID may be another process's. This is the only place that has it.
+    program: Option<Pid>,
+    lifetime: Lifetime,
+    /// Empty between two events, so that an event need not allocate.
+    effects: Effects,
+    queue: SignalQueue,
+    /// How many signals were waited for since the last look at stop requests and children.
+    in_a_row: u32,
     delivery: Delivery,
     reaper: Reaper,
-    pace: Pace,
-    job: Job,
-    tally: Tallying,
-    myself: Pid,
+    reaping: Reaping,
+    /// How many leftovers have been reaped, once the program has ended.
+    died_since_the_end: Option<usize>,
+    teardown: Box<dyn Teardown>,
+    foreground: Foreground,
+    forwarded: BTreeMap<Signal, u64>,
+    /// When to try again what could not be done yet.
+    try_again: Option<Instant>,
+}
+
+/// When children are reaped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reaping {
+    /// At once: there may be more.
+    Now,
+    /// When a child's end is told.
+    WhenTold,
+    /// When it is tried again.
+    Later,
 }
 
 impl Running<'_> {
-    fn run(&mut self) -> Finished {
-        // A child may have died before the first SIGCHLD was waited for.
-        let mut more_to_reap = true;
+    fn run(&mut self, failure: &dyn Fn(Ending) -> Option<Failure>) -> Result<lifetime::Finished, Failure> {
         loop {
-            if let Some(finished) = self.state.finished() {
-                return finished;
+            if let Some(finished) = self.lifetime.finished() {
+                return Ok(finished);
             }
             let time_left = self.time_left();
             if time_left == Some(Duration::ZERO) {
-                // First of all the news: who is late here may have died in time.
-                more_to_reap = self.reap();
+                // First of all the news: what is late here may have come in time.
+                self.try_again = None;
+                self.reap(failure)?;
                 self.time_passed();
+                continue;
             }
-            match signals::wait(if more_to_reap { Some(Duration::ZERO) } else { time_left }) {
-                Some(Received { origin: Origin::Child, .. }) if self.pace.is_on() => {}
-                Some(Received { origin: Origin::Child, .. }) => more_to_reap = self.reap(),
-                Some(received) if self.is_own_doing(received) || self.job.was_stopped_by(received) => {}
+            if self.reaping == Reaping::Now {
+                self.reap(failure)?;
+                continue;
+            }
+            match self.next_signal(time_left) {
+                Some(Received { origin: Origin::Child, .. }) => self.child_has_news(),
                 Some(received) => {
                     // A SIGCHLD from a process may have taken the place of the kernel's: only one is kept.
-                    more_to_reap |= received.signal == Signal::CHLD;
+                    if received.signal == Signal::CHLD {
+                        self.child_has_news();
+                    }
                     self.signal(received);
                 }
-                None if more_to_reap => more_to_reap = self.reap(),
                 None => {}
             }
         }
     }
 
-    fn signal(&mut self, received: Received) {
-        let Received { signal, .. } = received;
-        (self.plan.tell)(&News::Received { signal, becomes: self.plan.rewrites.apply(signal) });
-        self.step(Event::Signal(received));
+    fn child_has_news(&mut self) {
+        if self.reaping == Reaping::WhenTold {
+            self.reaping = Reaping::Now;
+        }
     }
 
-    /// Whether sexton itself brought the signal on, when it logged to a pipe without a reader or to a file at its
-    /// limit (write(2)), or when it gave the terminal up: a program in its own session has nothing to do with that
-    /// (dumb-init's issue 136).
-    fn is_own_doing(&self, received: Received) -> bool {
-        received.origin == Origin::Process(self.myself)
-            && match received.signal {
-                Signal::PIPE | Signal::XFSZ => true,
-                Signal::HUP | Signal::CONT => matches!(self.plan.group, Group::Session { terminal: Some(_) }),
-                _ => false,
-            }
+    /// Waits for the next signal. When many have come in a row, children are looked at and a stop request is taken first.
+    fn next_signal(&mut self, time_left: Option<Duration>) -> Option<Received> {
+        // To look for the whole tree takes as long as hundreds of other signals.
+        let burst = if self.plan.delivery == config::Delivery::Tree { 1 } else { BURST };
+        if self.in_a_row < burst {
+            self.in_a_row += 1;
+            return self.queue.wait(time_left, &mut []);
+        }
+        self.in_a_row = 0;
+        self.child_has_news();
+        self.queue.take(self.plan.ending.stop_signals)
+    }
+
+    fn signal(&mut self, received: Received) {
+        let Received { signal, .. } = received;
+        let from_own_group = self.lifetime.job.asks_for_senders_group(signal)
+            && self.foreground.is_from_own_group(received);
+        let Some(arrival) = self.lifetime.job.arrival(received, from_own_group) else { return };
+        (self.tell)(&News::Received { signal, becomes: arrival.becomes });
+        self.step(|lifetime, now, effects| lifetime.signal(arrival, now, effects));
     }
 
     fn time_left(&self) -> Option<Duration> {
-        let deadlines =
-            [self.state.deadline(), self.delivery.deadline(), self.teardown.deadline(), self.pace.deadline()];
+        let deadlines = [self.lifetime.deadline(), self.teardown.next_look(), self.try_again];
         let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     fn time_passed(&mut self) {
         let now = Now::when_asked();
-        self.delivery.retry(&now);
-        self.teardown.continue_killing(0, &now);
+        self.send_what_was_kept(&now);
+        self.teardown.go_on(0, self.program, now.get());
         if self.teardown.is_refused_by_all() {
-            self.step(Event::AllRefuse);
+            self.step(|lifetime, _, effects| lifetime.give_up(effects));
         }
-        self.step(Event::Time);
+        self.step(Lifetime::time);
     }
 
-    /// Reaps one batch; true when there may be more.
-    fn reap(&mut self) -> bool {
-        let before = self.pace.cpu_time();
-        let batch = self.reaper.reap(&mut self.tally);
-        let took = self.pace.cpu_time().saturating_sub(before);
+    fn try_again(&mut self, now: &Now) {
+        self.try_again.get_or_insert_with(|| now.get() + TRY_AGAIN);
+    }
+
+    /// Reaps one batch. An error means that the child that ended has failed to become the program.
+    fn reap(&mut self, failure: &dyn Fn(Ending) -> Option<Failure>) -> Result<(), Failure> {
+        let batch = self.reaper.reap(self.program);
+        if let Some(ChildStatus::Ended(ending)) = batch.program
+            && let Some(failure) = failure(ending)
+        {
+            return Err(failure);
+        }
         self.tell_state_of(&batch);
-        let now = Now::when_asked();
-        self.pace.after(&batch, took, &now);
-        if batch.reaped > 0 {
-            self.teardown.continue_killing(batch.reaped, &now);
+        self.reaping = self.when_to_go_on(&batch);
+        if batch.reaped > 0 && self.teardown.next_look().is_some() {
+            self.teardown.go_on(batch.reaped, self.program, Instant::now());
         }
-        if batch.childless || self.teardown.only_strangers_are_left() {
-            self.step(Event::NoneLeft);
+        if batch.is_childless || self.teardown.only_strangers_are_left(self.program) {
+            self.lifetime.none_left();
         }
-        batch.full && !self.pace.is_on()
+        Ok(())
+    }
+
+    /// wait(2) looks through the list of children, the oldest first, until it finds a dead one (`do_wait_thread` in the
+    /// kernel). To reap each of N at the moment of its death, while most of them live, would cost the square of N. So
+    /// when the program has ended and many die together, they are left to gather.
+    fn when_to_go_on(&mut self, batch: &Batch) -> Reaping {
+        if batch.is_full {
+            return Reaping::Now;
+        }
+        match &mut self.died_since_the_end {
+            Some(died) if batch.reaped > 0 && !batch.is_childless => {
+                *died += batch.reaped;
+                if *died > BATCH {
+                    self.try_again(&Now::when_asked());
+                    return Reaping::Later;
+                }
+                Reaping::WhenTold
+            }
+            _ => Reaping::WhenTold,
+        }
     }
 
     fn tell_state_of(&mut self, batch: &Batch) {
         match batch.program {
-            Some(ChildStatus::Ended(ending)) => {
-                self.delivery.forget_program();
-                self.teardown.forget_program();
-                self.pace.begin();
-                let leftovers = !batch.childless && !self.teardown.only_strangers_are_left();
-                if leftovers && self.tally.wants_leftovers() {
-                    self.tally.note_leftovers(self.teardown.descendants());
-                }
-                self.step(Event::ProgramEnded { ending, leftovers });
+            Some(ChildStatus::Ended(ending)) => self.program_ended(ending, batch.is_childless),
+            Some(ChildStatus::Stopped(signal)) if self.lifetime.is_running() => {
+                self.step(|lifetime, now, effects| lifetime.job.program_stopped(signal, now, effects));
             }
-            Some(ChildStatus::Stopped(signal)) => self.step(Event::ProgramStopped(signal)),
-            Some(ChildStatus::Continued) | None => {}
+            Some(ChildStatus::Stopped(_) | ChildStatus::Continued) | None => {}
         }
         if batch.reaped > 0 {
-            self.step(Event::Reaped);
+            self.lifetime.reaped(&Now::when_asked());
         }
     }
 
-    fn step(&mut self, event: Event) {
+    fn program_ended(&mut self, ending: Ending, is_childless: bool) {
+        self.program = None;
+        self.delivery.forget();
+        self.queue.want(SignalSet::ALL);
+        self.died_since_the_end = Some(0);
+        let leftovers = !is_childless && !self.teardown.only_strangers_are_left(None);
+        if leftovers && self.plan.report.is_some() {
+            self.reaper.note_leftovers(self.teardown.descendants());
+        }
+        self.step(|lifetime, now, effects| lifetime.program_ended(ending, leftovers, now, effects));
+    }
+
+    fn step(&mut self, event: impl FnOnce(&mut Lifetime, &Now, &mut Effects)) {
         let now = Now::when_asked();
-        for effect in self.state.step(event, &now) {
+        let mut effects = std::mem::take(&mut self.effects);
+        event(&mut self.lifetime, &now, &mut effects);
+        for effect in effects.drain(..) {
             self.perform(effect, &now);
         }
+        self.effects = effects;
     }
 
     fn perform(&mut self, effect: Effect, now: &Now) {
-        match effect {
-            Effect::Forward { signal, payload } => self.forward(signal, payload, now),
-            Effect::FollowStop(signal) => {
-                if self.job.follow_stop(signal) == Followed::NobodyAbove {
-                    self.step(Event::NobodyAbove);
+        match (effect, self.program) {
+            (Effect::Forward { signal, payload }, _) => self.forward(signal, payload, now),
+            (Effect::FollowStop(signal), Some(program)) => {
+                if self.foreground.follow_stop(program, signal) == Followed::NobodyAbove {
+                    self.step(|lifetime, now, effects| lifetime.job.nobody_above(now, effects));
                 }
             }
-            Effect::LookAbove => {
-                if self.job.is_orphaned() {
-                    self.step(Event::NobodyAbove);
+            (Effect::LookAbove, _) => {
+                if self.foreground.is_orphaned() {
+                    self.step(|lifetime, now, effects| lifetime.job.nobody_above(now, effects));
                 }
             }
-            Effect::Continue => self.job.resume(),
-            Effect::ContinueIfStopped => self.job.resume_if_stopped(),
-            Effect::TellOfDelay(signal) => info!("holding {signal} back for the stop delay"),
-            Effect::TellOfTimeout => warn!("the program's time is over"),
-            Effect::Terminate => self.teardown.terminate(),
-            Effect::Kill { because } => {
+            (Effect::Continue, Some(program)) => self.foreground.resume(program),
+            (Effect::ContinueIfStopped, Some(program)) => self.foreground.resume_if_stopped(program),
+            (Effect::FollowStop(_) | Effect::Continue | Effect::ContinueIfStopped, None) => {}
+            (Effect::TellOfDelay(signal), _) => info!("holding {signal} back for the stop delay"),
+            (Effect::TellOfTimeout, _) => warn!("the program's time is over"),
+            (Effect::Terminate, _) => match self.teardown.terminate() {
+                Ok(()) | Err(Errno::ESRCH) => info!("sent SIGTERM to what the program left behind"),
+                Err(errno) => warn!("cannot send SIGTERM to all that the program left behind: {errno}"),
+            },
+            (Effect::Kill { because }, program) => {
                 if because == Escalation::TimeOver {
-                    self.teardown.tell_of_stubborn_leftovers();
+                    teardown::tell_of_stubborn_leftovers(&*self.teardown, program);
                 }
-                self.teardown.kill(now.get());
+                self.teardown.kill(program, now.get());
             }
-            Effect::NameSurvivors => self.teardown.tell_of_survivors(),
+            (Effect::NameSurvivors, program) => teardown::tell_of_survivors(&*self.teardown, program),
         }
     }
 
     fn forward(&mut self, signal: Signal, payload: Option<Payload>, now: &Now) {
-        self.tally.forwarded(signal);
-        match self.plan.delivery {
-            config::Delivery::Tree => {
-                let result = self.teardown.signal_all(&[signal]);
-                self.delivery.report(signal, result);
+        *self.forwarded.entry(signal).or_default() += 1;
+        let result = match (self.plan.delivery, self.program) {
+            (config::Delivery::Tree, program) => Some(self.teardown.signal_all(signal, program)),
+            (_, Some(program)) => self.delivery.send(program, signal, payload),
+            (_, None) => return,
+        };
+        match result {
+            Some(result) => self.tell_of_forwarding(signal, result),
+            None => {
+                self.queue.want(self.delivery.wanted(&self.plan.rewrites));
+                self.try_again(now);
             }
-            config::Delivery::Program | config::Delivery::Group => self.delivery.send(signal, payload, now),
         }
+    }
+
+    fn send_what_was_kept(&mut self, now: &Now) {
+        let Some(program) = self.program.filter(|_| self.delivery.is_waiting()) else { return };
+        while let Some((signal, result)) = self.delivery.retry(program) {
+            self.tell_of_forwarding(signal, result);
+        }
+        self.queue.want(self.delivery.wanted(&self.plan.rewrites));
+        if self.delivery.is_waiting() {
+            self.try_again(now);
+        }
+    }
+
+    fn tell_of_forwarding(&self, signal: Signal, result: Result<(), Errno>) {
+        (self.tell)(&News::Forwarded { signal, to: self.plan.delivery, program: self.program, result });
     }
 }

@@ -1,202 +1,160 @@
-//! Reaping, some children at a time.
+//! Reaping, some children at a time, and keeping count of it.
 
-use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::fs;
 
-use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use crate::news::{News, Tell};
-use crate::plan::Plan;
-use crate::process_tree::Named;
-use crate::signal::Signal;
-use crate::status::ChildStatus;
+use crate::outcome::{Leftover, LeftoverEnd};
+use crate::plan::{Group, Plan};
+use crate::process_tree::{Named, Process};
+use crate::session::Session;
+use crate::status::{ChildStatus, Ending};
 use crate::sys::process::{self, Waited};
-use crate::sys::signals;
 
-use super::clock::Now;
-use super::tally::Tallying;
-
-/// How many children are reaped before signals are looked at again: a storm of orphans must not hold
-/// them up.
-const BATCH: usize = 256;
-
-/// How many leftovers are reaped as they die; those after them are reaped some at a time.
-const AT_ONCE: usize = BATCH;
-
-/// How many times as long as reaping has taken leftovers are then let die, and how long at least and at most.
-const PAUSE_AFTER_REAPING: u32 = 8;
-const PAUSE: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(100);
-
-/// What it takes to reap one at most, unless most of it is the search for a dead one among those that live.
-const WITHOUT_SEARCH: Duration = Duration::from_micros(20);
-
-/// When to reap, once the program has ended and thousands die together.
-///
-/// wait(2) looks through the list of children, the oldest first, until it finds one that is dead (`do_wait_thread` in the
-/// kernel). To reap each of N at the moment of its death, most of them being alive, would cost the square of N, and so does
-/// it to reap thousands that are younger than thousands that live. So after the first some hundreds sexton lets them gather,
-/// the longer the more the search has cost.
-#[derive(Debug, Default)]
-pub struct Pace {
-    /// How many have been reaped since the program ended, if it has.
-    reaped: Option<usize>,
-    next: Option<Instant>,
-}
-
-impl Pace {
-    /// The program has ended.
-    pub fn begin(&mut self) {
-        self.reaped = Some(0);
-    }
-
-    /// What sexton has used of the processor, for `after`; nothing as long as the program runs, when nobody asks.
-    pub fn cpu_time(&self) -> Duration {
-        let time = self.reaped.and_then(|_| ClockId::CLOCK_THREAD_CPUTIME_ID.now().ok());
-        time.map_or(Duration::ZERO, Duration::from)
-    }
-
-    /// Takes note of a batch, and of the CPU time that it took.
-    pub fn after(&mut self, batch: &Batch, took: Duration, now: &Now) {
-        let Some(reaped) = &mut self.reaped else { return };
-        *reaped += batch.reaped;
-        let searched = took > WITHOUT_SEARCH.saturating_mul(u32::try_from(batch.reaped).unwrap_or(u32::MAX));
-        let more = batch.reaped > 0 && !batch.childless && (!batch.full || searched);
-        let pause = (took * PAUSE_AFTER_REAPING).clamp(*PAUSE.start(), *PAUSE.end());
-        self.next = (*reaped > AT_ONCE && more).then(|| now.get() + pause);
-    }
-
-    /// Whether a death that is told now is left for later.
-    pub fn is_on(&self) -> bool {
-        self.next.is_some()
-    }
-
-    /// When to reap, where deaths are left for later.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.next
-    }
-}
+/// How many children are reaped before signals are looked at again: a storm of orphans must not hold them up.
+pub const BATCH: usize = 256;
 
 /// Reaps children.
 #[derive(Debug)]
 pub struct Reaper {
-    /// Until it is reaped: then its PID may be another's.
-    program: Option<Pid>,
     warn: bool,
-    parting_signal: Option<Signal>,
+    session: Option<Session>,
     tell: Tell,
+    orphans_reaped: u64,
+    leftovers: Vec<Leftover>,
+    /// Where in `leftovers` one is that has not been reaped.
+    places: BTreeMap<Pid, usize>,
 }
 
 /// What a batch brought.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Batch {
     /// The last change of the program's state, if there was one.
     pub program: Option<ChildStatus>,
     /// How many other children died.
     pub reaped: usize,
     /// Whether there may be more to reap.
-    pub full: bool,
+    pub is_full: bool,
     /// Whether no child is left, dead or alive.
-    pub childless: bool,
+    pub is_childless: bool,
 }
 
 impl Reaper {
-    /// Knows the program from an orphan.
-    pub fn new(plan: &Plan, program: Pid) -> Reaper {
+    /// For a run.
+    pub fn new(plan: &Plan, tell: Tell) -> Reaper {
+        let session = match plan.group {
+            Group::Session(session) => Some(session),
+            Group::Shared | Group::Own { .. } => None,
+        };
+        Reaper { warn: plan.warn_on_reap, session, ..Reaper::plain(tell) }
+    }
+
+    /// Without a program, or names.
+    pub fn plain(tell: Tell) -> Reaper {
         Reaper {
-            program: Some(program),
-            warn: plan.warn_on_reap,
-            parting_signal: plan.parting_signal,
-            tell: plan.tell,
+            warn: false,
+            session: None,
+            tell,
+            orphans_reaped: 0,
+            leftovers: Vec::new(),
+            places: BTreeMap::new(),
         }
     }
 
-    /// Reaps a batch of children, without waiting for any.
-    pub fn reap(&mut self, tally: &mut Tallying) -> Batch {
-        let mut batch = Batch { program: None, reaped: 0, full: false, childless: false };
+    /// Reaps a batch of children, without waiting for any. `program` tells the program from an orphan, until it is reaped.
+    pub fn reap(&mut self, program: Option<Pid>) -> Batch {
+        let mut batch = Batch::default();
+        let mut program_now = program;
         for _ in 0..BATCH {
-            let zombie = self.look_at_next();
-            match process::wait_for_child() {
-                Waited::Child(pid, status) if Some(pid) == self.program => {
+            let (waited, named) = self.wait(program_now);
+            match waited {
+                Waited::Child(pid, status) if Some(pid) == program_now => {
                     if let ChildStatus::Ended(ending) = status {
-                        self.program = None;
+                        program_now = None;
                         (self.tell)(&News::Ended(pid, ending));
                     }
                     batch.program = Some(status);
                 }
                 Waited::Child(pid, ChildStatus::Ended(ending)) => {
                     batch.reaped += 1;
-                    tally.reaped(pid, ending);
-                    (self.tell)(&News::Reaped { pid, named: zombie, ending });
+                    self.count(pid, ending);
+                    (self.tell)(&News::Reaped { pid, named, ending });
                 }
                 Waited::Child(..) => {}
                 Waited::Nothing => return batch,
                 Waited::NoChildren => {
-                    batch.childless = true;
+                    batch.is_childless = true;
                     return batch;
                 }
             }
         }
-        batch.full = true;
+        batch.is_full = true;
         batch
     }
 
-    /// What has to be done before a child is reaped: its name is gone with it, and so is the last hold on its process
-    /// group, whose number may then be another's.
-    fn look_at_next(&mut self) -> Option<Named> {
-        if !self.warn && self.parting_signal.is_none() {
-            return None;
+    /// Takes the next child's change of state, and the name of a dead one where names are wanted.
+    ///
+    /// The name is gone when a child is reaped, and so is the last hold on its process group. So where either matters the
+    /// child is looked at first, and then it is the one that is reaped, whatever has died meanwhile.
+    fn wait(&mut self, program: Option<Pid>) -> (Waited, Option<Named>) {
+        if !self.warn && self.session.is_none() {
+            return (process::wait_for_child(None), None);
         }
-        let zombie = process::next_zombie()?;
-        if Some(zombie) == self.program
-            && let Some(signal) = self.parting_signal.take()
+        let (child, is_dead) = match process::next_change() {
+            Ok(Some(change)) => change,
+            Ok(None) => return (Waited::Nothing, None),
+            Err(_) => return (Waited::NoChildren, None),
+        };
+        if is_dead
+            && Some(child) == program
+            && let Some(signal) = self.session.take().and_then(|session| session.part(child))
         {
-            // It is a member itself as long as it is not reaped, so there is always somebody to signal.
-            let _ = signals::send_to_group(zombie, signal);
             (self.tell)(&News::Parted(signal));
         }
-        self.warn.then(|| Named::look_up(zombie))
+        let named = (self.warn && is_dead).then(|| Named::look_up(child));
+        (process::wait_for_child(Some(child)), named)
+    }
+
+    fn count(&mut self, pid: Pid, ending: Ending) {
+        self.orphans_reaped += 1;
+        // Its PID is free from now on: the next to have it is another process.
+        if let Some(place) = self.places.remove(&pid) {
+            self.leftovers[place].end = LeftoverEnd::Reaped(ending);
+        }
+    }
+
+    /// Takes note of the processes that are alive when the program has ended, to say later how each of them ended.
+    #[cold]
+    #[inline(never)]
+    pub fn note_leftovers(&mut self, leftovers: Vec<Process>) {
+        for process in leftovers {
+            self.places.insert(process.pid, self.leftovers.len());
+            self.leftovers.push(Leftover {
+                pid: process.pid.as_raw(),
+                command_line: command_line(process.pid),
+                name: process.name,
+                state: process.state,
+                end: LeftoverEnd::Unseen,
+            });
+        }
+    }
+
+    /// How many orphans were reaped, and what became of the leftovers.
+    pub fn finish(mut self) -> (u64, Vec<Leftover>) {
+        for (pid, place) in self.places {
+            if Process::look_up(pid).is_some_and(|process| !process.is_zombie()) {
+                self.leftovers[place].end = LeftoverEnd::Alive;
+            }
+        }
+        (self.orphans_reaped, self.leftovers)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(reaped: usize) -> Batch {
-        Batch { program: None, reaped, full: false, childless: false }
-    }
-
-    const CHEAP: Duration = Duration::from_micros(100);
-
-    #[test]
-    fn e3_only_thousands_that_die_together_are_let_gather() {
-        let time = Instant::now();
-        let now = &time.into();
-        let mut pace = Pace::default();
-        pace.after(&batch(AT_ONCE * 2), CHEAP, now);
-        assert!(!pace.is_on(), "orphans of a running program are reaped as they die");
-        pace.begin();
-        pace.after(&batch(AT_ONCE), CHEAP, now);
-        assert!(!pace.is_on());
-        pace.after(&batch(50), CHEAP, now);
-        assert_eq!(pace.deadline(), Some(time + *PAUSE.start()));
-        pace.after(&batch(0), CHEAP, now);
-        assert!(!pace.is_on(), "the next death wakes sexton");
-    }
-
-    #[test]
-    fn e3_a_long_search_makes_a_long_pause() {
-        let time = Instant::now();
-        let now = &time.into();
-        let mut pace = Pace::default();
-        pace.begin();
-        let full = Batch { full: true, ..batch(AT_ONCE * 2) };
-        pace.after(&full, CHEAP, now);
-        assert!(!pace.is_on(), "there are more that are quickly found");
-        pace.after(&full, Duration::from_millis(12), now);
-        assert_eq!(pace.deadline(), Some(time + Duration::from_millis(96)));
-        pace.after(&full, Duration::from_secs(1), now);
-        assert_eq!(pace.deadline(), Some(time + *PAUSE.end()));
-    }
+/// The words of /proc/PID/cmdline; none for a process that wiped them out.
+fn command_line(pid: Pid) -> Vec<Vec<u8>> {
+    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let Some(words) = cmdline.strip_suffix(b"\0") else { return Vec::new() };
+    words.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }

@@ -1,38 +1,40 @@
-//! Starting the program: vfork(2) and execve(2), with everything prepared before.
+//! Starting the program: fork(2) and execve(2), without waiting for either.
 //!
-//! The child shares this process's memory, and this process stands still until the child has called
-//! execve(2) or ended: vfork(2) without its pitfalls, as posix_spawn(3) of glibc and musl does it, with a
-//! stack of the child's own. It saves the copying of page tables, and what went wrong comes back
-//! in shared memory, without a pipe; so sexton has no descriptor open when the program starts.
+//! An exec may take for ever: its file lies on a dead NFS server, or a scanner holds it back (fanotify(7)). vfork(2)
+//! would make sexton wait for it, deaf to signals and deadlines. So the child is forked, and what goes wrong in it is
+//! noted in a page that both share, which sexton reads when it has reaped the child. A pipe would tell as much, but it
+//! takes two descriptors, and there may be none to be had (RLIMIT_NOFILE, setrlimit(2)).
 
-use std::cell::Cell;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::ptr;
-use std::sync::{Mutex, PoisonError};
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::{self, NonNull};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::{Gid, Pid, Uid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, getpid, setgroups, setpgid, setresgid, setresuid, setsid};
 
-use super::terminal::Terminal;
-use super::{checked, signals};
+use super::process;
+use super::signal_state as signals;
+use super::terminal::{self, Terminal};
 use crate::environment::Environment;
+use crate::exec_failure;
 use crate::signal::{Signal, SignalSet};
+use crate::status::{Ending, NOT_FOUND};
 
-/// One thing the child does to itself between its start and execve(2).
+/// One thing the child does to itself between fork(2) and execve(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Makes itself the leader of a process group of its own.
+    /// Becomes the leader of a process group of its own.
     LeadGroup,
-    /// Makes itself the leader of a session of its own, and takes the terminal on stdin if no other session has it.
+    /// Becomes the leader of a session of its own, and takes the terminal on stdin if no other session has it.
     LeadSession,
-    /// Puts its process group in the foreground of the terminal.
+    /// Puts its process group in the terminal's foreground.
     TakeTerminal(Terminal),
     /// Ignores a signal.
     Ignore(Signal),
     /// Sets the default action for a signal.
     Default(Signal),
-    /// Sets the default action for every signal that has a handler: a handler must not run in shared memory.
+    /// Sets the default action for every signal that has a handler: a handler of the host's that runs in the child
+    /// could write to a pipe that the host reads.
     DropHandlers,
     /// Sets the supplementary groups.
     SetGroups(Vec<Gid>),
@@ -40,13 +42,13 @@ pub enum Step {
     SetGroup(Gid),
     /// Sets the real, effective and saved user.
     SetUser(Uid),
-    /// Lets no exec give more privileges.
+    /// Forbids every exec to give more privileges.
     NoNewPrivs,
     /// Changes the working directory.
     ChangeDirectory(CString),
 }
 
-/// All that the child needs; it allocates nothing.
+/// All that the child needs.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// The files to try, in this order, as execvp(3) does with PATH.
@@ -55,7 +57,7 @@ pub struct Image {
     pub arguments: Vec<CString>,
     /// `KEY=VALUE` each.
     pub environment: Environment,
-    /// The place of a `LISTEN_PID=` in the environment that is to name the program (sd_listen_fds(3)).
+    /// The index of a `LISTEN_PID=` in the environment that is to name the program (sd_listen_fds(3)).
     pub listen_pid: Option<usize>,
     /// What the child does first.
     pub steps: Vec<Step>,
@@ -64,64 +66,117 @@ pub struct Image {
 }
 
 /// Why the child did not become the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// There is no child: clone(2) failed.
-    Clone(Errno),
     /// `Image::steps[index]` failed.
     Step(usize, Errno),
-    /// execve(2) failed for `Image::candidates[index]`, the one that tells most.
-    Exec(usize, Errno),
+    /// execve(2) failed, and this is what the child had to say of it.
+    Exec(Errno, Vec<u8>),
 }
 
-/// What the child works with: the image as the pointers that execve(2) takes.
-struct Child<'a> {
-    image: &'a Image,
-    arguments: Vec<*const c_char>,
-    environment: Vec<*const c_char>,
-    listen_pid: [u8; LISTEN_PID.len() + 11],
-    failure: Cell<Option<Failure>>,
+/// Finds out why `Image::candidates[index]` could not be executed, and puts it into bytes. The child does it, in the
+/// directory that it was started in: it has the descriptors, and is the user that the exec failed for.
+pub type Explain<'a> = &'a dyn Fn(usize, Errno) -> Vec<u8>;
+
+/// A child that is or becomes the program.
+#[derive(Debug)]
+pub struct Started {
+    /// Its PID.
+    pub program: Pid,
+    note: Note,
 }
 
 /// The variable that names the process that is meant to take the sockets handed on.
 pub const LISTEN_PID: &str = "LISTEN_PID=";
 
-/// Enough for the few calls that the child makes; only the pages that it touches cost memory.
-const STACK_SIZE: usize = 32 * 1024;
-
-/// The child's stack. Every architecture wants it aligned to 16 bytes.
-#[repr(align(16))]
-struct Stack {
-    _bytes: [u8; STACK_SIZE],
+/// Starts the program. All signals must be blocked, and this process must have one thread.
+pub fn start(image: &Image, explain: Explain<'_>) -> Result<Started, Errno> {
+    let note = Note::new()?;
+    match process::fork()? {
+        ForkResult::Child => {
+            note.write(&become_program(image, explain));
+            // SAFETY: ends this process without running what the parent has registered with atexit(3).
+            unsafe { libc::_exit(NOT_FOUND.into()) }
+        }
+        ForkResult::Parent { child } => {
+            if image.steps.contains(&Step::LeadGroup) {
+                // The child does it too, and either may come first: a signal to the group must not find none. It fails
+                // where the child has called execve(2) by now, and so has done it.
+                let _ = setpgid(child, child);
+            }
+            Ok(Started { program: child, note })
+        }
+    }
 }
 
-/// In the zeroed data: on the heap it would be between what is there, and set foot on two pages more. Locked, it is
-/// one child's at a time.
-static STACK: Mutex<Stack> = Mutex::new(Stack { _bytes: [0; STACK_SIZE] });
-
-/// Starts the program. All signals must be blocked.
-///
-/// Gives back the program's PID once it runs. A child that fails before is dead by then and not yet reaped.
-pub fn start(image: &Image) -> Result<Pid, (Option<Pid>, Failure)> {
-    let mut child = Child {
-        image,
-        arguments: pointers(&image.arguments),
-        environment: pointers(image.environment.entries()),
-        listen_pid: [0; _],
-        failure: Cell::new(None),
-    };
-    let mut stack = STACK.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: one past the end of the array; stacks grow down on every architecture that sexton runs on.
-    let top = unsafe { ptr::from_mut(&mut *stack).add(1) };
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the stack is the child's alone, and `child` outlives it: CLONE_VFORK keeps this thread from
-    // going on before the child has another image or has ended. The child makes async-signal-safe calls only.
-    let pid = unsafe { libc::clone(run_child, top.cast(), flags, (&raw mut child).cast()) };
-    match (checked(pid.into()), child.failure.get()) {
-        (Err(errno), _) => Err((None, Failure::Clone(errno))),
-        (Ok(_), Some(failure)) => Err((Some(Pid::from_raw(pid)), failure)),
-        (Ok(_), None) => Ok(Pid::from_raw(pid)),
+impl Started {
+    /// Why the child did not become the program, where its end is that of one that did not.
+    pub fn failure(&self, ending: Ending) -> Option<Failure> {
+        if ending == Ending::Exited(NOT_FOUND) { self.note.read() } else { None }
     }
+}
+
+fn become_program(image: &Image, explain: Explain<'_>) -> Failure {
+    let moves = image.steps.iter().any(|step| matches!(step, Step::ChangeDirectory(_)));
+    let started_in = if moves { nix::unistd::getcwd().ok() } else { None };
+    for (index, step) in image.steps.iter().enumerate() {
+        if let Err(errno) = take(step) {
+            return Failure::Step(index, errno);
+        }
+    }
+    let own_pid = CString::new(format!("{LISTEN_PID}{}", getpid())).unwrap_or_default();
+    let mut environment = pointers(image.environment.entries());
+    if let Some(entry) = image.listen_pid {
+        environment[entry] = own_pid.as_ptr();
+    }
+    let arguments = pointers(&image.arguments);
+    // Last of all: from here on a signal may end the child, as it may end the program.
+    signals::set_mask(image.mask);
+    let (candidate, errno) = exec(image, &arguments, &environment);
+    signals::set_mask(SignalSet::ALL);
+    if let Some(directory) = started_in {
+        let _ = nix::unistd::chdir(&directory);
+    }
+    Failure::Exec(errno, explain(candidate, errno))
+}
+
+/// Tries the candidates as execvp(3) does. One that exists but may not be executed tells more than one that does not
+/// exist. Gives back the candidate that tells most.
+fn exec(image: &Image, arguments: &[*const c_char], environment: &[*const c_char]) -> (usize, Errno) {
+    let mut failure = (0, Errno::ENOENT);
+    for (index, candidate) in image.candidates.iter().enumerate() {
+        match exec_file(candidate, arguments, environment) {
+            libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ESTALE | libc::ETIMEDOUT => {}
+            libc::EACCES => failure = (index, Errno::EACCES),
+            errno => {
+                if errno == libc::ENOEXEC && exec_failure::is_for_the_shell(candidate) {
+                    exec_by_shell(candidate, arguments, environment);
+                }
+                return (index, Errno::from_raw(errno));
+            }
+        }
+    }
+    failure
+}
+
+/// Has the shell run a file that is text without `#!`, as execvp(3) does.
+#[cold]
+#[inline(never)]
+fn exec_by_shell(file: &CStr, arguments: &[*const c_char], environment: &[*const c_char]) {
+    // A name that begins with a hyphen would be an option.
+    let prefix: &[u8] = if file.to_bytes().starts_with(b"-") { b"./" } else { b"" };
+    let Ok(script) = CString::new([prefix, file.to_bytes()].concat()) else { return };
+    let Ok(shell) = CString::new(exec_failure::SHELL) else { return };
+    let arguments = [&[shell.as_ptr(), script.as_ptr()], &arguments[1..]].concat();
+    exec_file(&shell, &arguments, environment);
+}
+
+/// Gives back errno as a plain number: the search along PATH fails in most starts, and nix's table of errors would be
+/// one more page to touch.
+fn exec_file(file: &CStr, arguments: &[*const c_char], environment: &[*const c_char]) -> i32 {
+    // SAFETY: a C string, and two arrays of C strings that end with null.
+    unsafe { libc::execve(file.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    Errno::last_raw()
 }
 
 /// The array that execve(2) takes.
@@ -129,67 +184,18 @@ fn pointers<S: AsRef<CStr>>(strings: &[S]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ref().as_ptr()).chain([ptr::null()]).collect()
 }
 
-extern "C" fn run_child(child: *mut c_void) -> c_int {
-    // SAFETY: `start` passes its Child, which nothing else uses while this runs.
-    let child = unsafe { &mut *child.cast::<Child<'_>>() };
-    let failure = child.become_program();
-    child.failure.set(Some(failure));
-    // SAFETY: ends this process alone; the memory is the parent's.
-    unsafe { libc::_exit(127) }
-}
-
-impl Child<'_> {
-    fn become_program(&mut self) -> Failure {
-        for (index, step) in self.image.steps.iter().enumerate() {
-            if let Err(errno) = take(step) {
-                return Failure::Step(index, errno);
-            }
-        }
-        if let Some(entry) = self.image.listen_pid {
-            write_listen_pid(&mut self.listen_pid);
-            self.environment[entry] = self.listen_pid.as_ptr().cast();
-        }
-        // Last of all: from here on a signal may end the child, as it may end the program.
-        signals::set_mask(self.image.mask);
-        let failure = self.exec();
-        signals::set_mask(SignalSet::ALL);
-        failure
-    }
-
-    /// Tries the candidates as execvp(3) does. One that is there and may not be executed tells more than
-    /// one that is not there.
-    fn exec(&self) -> Failure {
-        let mut failure = Failure::Exec(0, Errno::ENOENT);
-        for (index, candidate) in self.image.candidates.iter().enumerate() {
-            match self.exec_file(candidate) {
-                libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ESTALE | libc::ETIMEDOUT => {}
-                libc::EACCES => failure = Failure::Exec(index, Errno::EACCES),
-                errno => return Failure::Exec(index, Errno::from_raw(errno)),
-            }
-        }
-        failure
-    }
-
-    /// A plain number: the search along PATH fails in most starts, and nix's table of errors would be a page more.
-    fn exec_file(&self, file: &CStr) -> i32 {
-        // SAFETY: a C string, and two arrays of C strings that end with null.
-        unsafe { libc::execve(file.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
-        Errno::last_raw()
-    }
-}
-
-/// Takes a step, in the child. Async-signal-safe.
+/// Takes a step, in the child.
 pub fn take(step: &Step) -> Result<(), Errno> {
     let myself = Pid::from_raw(0);
     match step {
-        Step::LeadGroup => nix::unistd::setpgid(myself, myself),
+        Step::LeadGroup => setpgid(myself, myself),
         Step::LeadSession => {
-            let session = nix::unistd::setsid().map(drop);
-            // There may be none, or it may be another's.
-            let _ = super::terminal::control_standard_input();
+            let session = setsid().map(drop);
+            // There may be no terminal, or it may be another session's.
+            let _ = terminal::control_standard_input();
             session
         }
-        Step::TakeTerminal(terminal) => terminal.set_foreground_group(nix::unistd::getpid()),
+        Step::TakeTerminal(terminal) => terminal.set_foreground_group(getpid()),
         Step::Ignore(signal) => {
             signals::set_ignored(*signal);
             Ok(())
@@ -202,34 +208,77 @@ pub fn take(step: &Step) -> Result<(), Errno> {
             signals::drop_handlers();
             Ok(())
         }
-        // The C library's own calls would make every thread of the shared memory's owner follow (nptl(7)).
-        Step::SetGroups(groups) => {
-            // SAFETY: the pointer is to as many numbers as it says; a Gid is one (`repr(transparent)`).
-            let result = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
-            checked(result).map(drop)
-        }
-        Step::SetGroup(group) => {
-            let group = group.as_raw();
-            // SAFETY: takes integers.
-            checked(unsafe { libc::syscall(libc::SYS_setresgid, group, group, group) }).map(drop)
-        }
-        Step::SetUser(user) => {
-            let user = user.as_raw();
-            // SAFETY: takes integers.
-            checked(unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) }).map(drop)
-        }
-        Step::NoNewPrivs => super::process::forbid_new_privileges(),
+        Step::SetGroups(groups) => setgroups(groups),
+        Step::SetGroup(group) => setresgid(*group, *group, *group),
+        Step::SetUser(user) => setresuid(*user, *user, *user),
+        Step::NoNewPrivs => process::forbid_new_privileges(),
         Step::ChangeDirectory(directory) => nix::unistd::chdir(directory.as_c_str()),
     }
 }
 
-/// Writes `LISTEN_PID=` and this process's PID, without allocating.
-fn write_listen_pid(entry: &mut [u8]) {
-    let mut pid = nix::unistd::getpid().as_raw().unsigned_abs();
-    let digits = pid.checked_ilog10().unwrap_or(0) as usize + 1;
-    entry[..LISTEN_PID.len()].copy_from_slice(LISTEN_PID.as_bytes());
-    for place in (LISTEN_PID.len()..LISTEN_PID.len() + digits).rev() {
-        entry[place] = b'0' + (pid % 10) as u8;
-        pid /= 10;
+/// What the child leaves for its parent to read when something went wrong. All zeros is an empty note, so a start that
+/// succeeds does not touch its pages.
+#[repr(C)]
+struct Page {
+    /// 0: nothing. 1: a step. 2: execve(2).
+    kind: i32,
+    errno: i32,
+    /// Of the step.
+    index: usize,
+    /// How much of `text` is used.
+    length: usize,
+    text: [u8; LONGEST_TEXT],
+}
+
+/// Room for what is to be said of an exec that failed, with a PATH in it; more is cut off.
+const LONGEST_TEXT: usize = 128 * 1024;
+
+/// A page that a child shares with its parent.
+#[derive(Debug)]
+struct Note(NonNull<Page>);
+
+impl Note {
+    fn new() -> Result<Note, Errno> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping, at a place that the kernel chooses.
+        let address = unsafe { libc::mmap(ptr::null_mut(), size_of::<Page>(), protection, flags, -1, 0) };
+        if address == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        NonNull::new(address.cast()).map(Note).ok_or(Errno::ENOMEM)
+    }
+
+    /// In the child.
+    fn write(&self, failure: &Failure) {
+        // SAFETY: the mapping is as large as a Page, and the parent reads it only when this process has ended.
+        let page = unsafe { &mut *self.0.as_ptr() };
+        match failure {
+            Failure::Step(index, errno) => (page.kind, page.index, page.errno) = (1, *index, *errno as i32),
+            Failure::Exec(errno, text) => {
+                let length = text.len().min(LONGEST_TEXT);
+                page.text[..length].copy_from_slice(&text[..length]);
+                (page.kind, page.length, page.errno) = (2, length, *errno as i32);
+            }
+        }
+    }
+
+    /// In the parent, when the child has ended.
+    fn read(&self) -> Option<Failure> {
+        // SAFETY: the mapping is as large as a Page, any bytes of which are one, and its other user is gone.
+        let page = unsafe { &*self.0.as_ptr() };
+        let errno = Errno::from_raw(page.errno);
+        match page.kind {
+            1 => Some(Failure::Step(page.index, errno)),
+            2 => Some(Failure::Exec(errno, page.text[..page.length.min(LONGEST_TEXT)].to_vec())),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        // SAFETY: nothing else refers to the mapping.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<Page>()) };
     }
 }

@@ -1,17 +1,15 @@
 //! System calls that nix does not have as they are needed here. The one place with `unsafe`.
 //!
-//! Two things make libc's own calls unfit. Its signal sets leave out the signals that it keeps for itself
-//! (32 and 33 in glibc, up to 34 in musl), so masks, waiting and queueing go to the kernel with sets of 64
-//! bits. And a child that shares this process's memory until it calls execve(2) may only make system calls.
+//! libc's signal sets leave out the signals that it keeps for itself (32 and 33 in glibc, up to 34 in musl), so masks,
+//! waiting and queueing go to the kernel with sets of 64 bits.
 
 #![allow(unsafe_code, reason = "this is where it is fenced in")]
 
 pub mod descriptors;
 pub mod entry;
 pub mod exec;
-#[cfg(all(feature = "cli", target_env = "musl"))]
-pub mod heap;
 pub mod process;
+pub mod signal_state;
 pub mod signals;
 pub mod terminal;
 

@@ -1,31 +1,36 @@
-//! Children: waiting for them; this process's place above them.
+//! Children: making them and waiting for them; this process's place above them.
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::Pid;
+use nix::unistd::{ForkResult, Pid};
 
 use super::checked;
 use crate::signal::Signal;
 use crate::status::ChildStatus;
+
+/// Whether this process is the init of its PID namespace.
+pub fn is_init() -> bool {
+    nix::unistd::getpid().as_raw() == 1
+}
 
 /// What wait(2) found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// A child's state changed. One that ended is now reaped, and its PID may be given to a new process.
     Child(Pid, ChildStatus),
-    /// There are children, and none has anything to tell.
+    /// There are children, and none has changed its state.
     Nothing,
     /// There are no children.
     NoChildren,
 }
 
-/// Takes the next child's change of state, without waiting.
-pub fn wait_for_child() -> Waited {
+/// Takes the next change of a child's state, of any child or of one, without waiting.
+pub fn wait_for_child(which: Option<Pid>) -> Waited {
     loop {
         let mut status = 0;
+        let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
         // SAFETY: the pointer is to an int.
-        let pid =
-            unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED) };
+        let pid = unsafe { libc::waitpid(which.map_or(-1, Pid::as_raw), &raw mut status, options) };
         match checked(pid.into()) {
             Ok(0) => return Waited::Nothing,
             Err(_) => return Waited::NoChildren,
@@ -40,35 +45,38 @@ pub fn wait_for_child() -> Waited {
 
 /// Whether this process has children, dead or alive.
 pub fn has_children() -> bool {
-    // SAFETY: a null pointer is allowed where nobody wants to know which (waitid(2), NOTES).
-    let result = unsafe {
-        libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
-    };
-    checked(result.into()).is_ok()
+    look_at_child(libc::P_ALL, 0, libc::WEXITED).is_ok()
 }
 
-/// The next child that is dead and not reaped, which stays so.
-pub fn next_zombie() -> Option<Pid> {
-    // SAFETY: zero bytes are a siginfo_t.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: the pointer is to a siginfo_t.
-    let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
-    checked(result.into()).ok()?;
-    // SAFETY: waitid(2) filled in a SIGCHLD's siginfo_t, or left the zeros when there was no child to tell of.
-    let pid = unsafe { info.si_pid() };
-    (pid > 0).then(|| Pid::from_raw(pid))
+/// The child whose change of state comes next, and whether it is dead. The news is left for `wait_for_child`, which
+/// may take another child's unless it is told which: a child that dies meanwhile may come first. `None` where there are
+/// children, and none has changed its state; an error where there are none.
+pub fn next_change() -> Result<Option<(Pid, bool)>, Errno> {
+    let is_death = |code| matches!(code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED);
+    let change = look_at_child(libc::P_ALL, 0, libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED)?;
+    Ok(change.map(|(child, code)| (child, is_death(code))))
 }
 
 /// Whether a child that was stopped has been continued since; the news is left for `wait_for_child`.
 pub fn is_continued(child: Pid) -> bool {
+    matches!(look_at_child(libc::P_PID, child.as_raw().unsigned_abs(), libc::WCONTINUED), Ok(Some(_)))
+}
+
+/// A change of a child's state, which stays to be told (waitid(2), WNOWAIT): the child, and `si_code`. `None` where
+/// there are children, and none has changed.
+fn look_at_child(
+    kind: libc::idtype_t,
+    id: libc::id_t,
+    changes: libc::c_int,
+) -> Result<Option<(Pid, libc::c_int)>, Errno> {
     // SAFETY: zero bytes are a siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the pointer is to a siginfo_t.
-    let result = unsafe { libc::waitid(libc::P_PID, child.as_raw().unsigned_abs(), &raw mut info, options) };
-    // SAFETY: as in `next_zombie`.
-    checked(result.into()).is_ok() && unsafe { info.si_pid() } == child.as_raw()
+    let result = unsafe { libc::waitid(kind, id, &raw mut info, changes | libc::WNOHANG | libc::WNOWAIT) };
+    checked(result.into())?;
+    // SAFETY: waitid(2) filled in a SIGCHLD's siginfo_t, or left the zeros when there was no child to tell of.
+    let child = unsafe { info.si_pid() };
+    Ok((child > 0).then(|| (Pid::from_raw(child), info.si_code)))
 }
 
 /// Makes this process the parent of every orphan among its descendants, or no longer (PR_SET_CHILD_SUBREAPER(2const)).
@@ -93,8 +101,8 @@ fn ask(option: libc::c_int) -> libc::c_int {
     answer
 }
 
-/// Whether this process has one thread only. To take one out of its group of threads is nothing for a process with one,
-/// and EINVAL for any other (unshare(2), CLONE_THREAD); so it is asked for without /proc.
+/// Whether this process has one thread only. unshare(2) with CLONE_THREAD does nothing in a process with one thread, and
+/// is EINVAL in any other: a question that needs no /proc.
 pub fn has_one_thread() -> bool {
     // SAFETY: it does nothing, or fails.
     match checked(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()) {
@@ -105,25 +113,10 @@ pub fn has_one_thread() -> bool {
     }
 }
 
-/// What fork(2) says to each of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forked {
-    /// To the parent.
-    Parent {
-        /// The child.
-        child: Pid,
-    },
-    /// To the child.
-    Child,
-}
-
 /// Makes a copy of this process, which must have one thread.
-pub fn fork() -> Result<Forked, Errno> {
+pub fn fork() -> Result<ForkResult, Errno> {
     // SAFETY: with one thread no lock is held by another that the child would wait for.
-    match checked(unsafe { libc::fork() }.into())? {
-        0 => Ok(Forked::Child),
-        child => Ok(Forked::Parent { child: Pid::from_raw(child as i32) }),
-    }
+    unsafe { nix::unistd::fork() }
 }
 
 /// Makes this process the one that the sockets in its environment are meant for (sd_listen_fds(3)). It must have one
@@ -168,12 +161,6 @@ pub fn close_descriptors_from_three() {
         // SAFETY: as above. The directory's own descriptor is in the list and closed already, which is only EBADF.
         unsafe { libc::close(descriptor) };
     }
-}
-
-/// Reaps a child that is known to be dying.
-pub fn reap(child: Pid) {
-    // SAFETY: a null pointer for the status is allowed.
-    unsafe { libc::waitpid(child.as_raw(), std::ptr::null_mut(), 0) };
 }
 
 /// Closes stdin and stdout.

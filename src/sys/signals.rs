@@ -1,13 +1,17 @@
-//! Signals with all 64 bits: the mask, waiting, sending, dispositions.
+//! Signals on their way, all 64 of them: taking them from the kernel, and sending them on.
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
+use log::warn;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
 use super::checked;
@@ -15,10 +19,10 @@ use crate::signal::{Signal, SignalSet};
 
 /// A signal set as the kernel takes it: an array of `unsigned long`, the low signals first.
 #[repr(transparent)]
-struct KernelSet([libc::c_ulong; 64 / libc::c_ulong::BITS as usize]);
+pub struct KernelSet([libc::c_ulong; 64 / libc::c_ulong::BITS as usize]);
 
 /// `_NSIG / 8`; the kernel refuses any other size with EINVAL.
-const KERNEL_SET_SIZE: usize = size_of::<KernelSet>();
+pub const KERNEL_SET_SIZE: usize = size_of::<KernelSet>();
 
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 compile_error!("MIPS numbers its signals differently, up to 127");
@@ -45,53 +49,12 @@ impl From<KernelSet> for SignalSet {
     }
 }
 
-/// Sets this thread's signal mask and gives back the one before. Async-signal-safe.
-pub fn set_mask(set: SignalSet) -> SignalSet {
-    let set = KernelSet::from(set);
-    let mut before = KernelSet::from(SignalSet::EMPTY);
-    // SAFETY: both point to sets of the size given. The call fails only for a bad pointer or size.
-    unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const set,
-            &raw mut before,
-            KERNEL_SET_SIZE,
-        )
-    };
-    before.into()
-}
-
-/// Blocks every signal as long as it lives, and then puts the mask back.
-#[derive(Debug)]
-pub struct AllBlocked {
-    inherited: SignalSet,
-}
-
-impl AllBlocked {
-    /// Blocks all.
-    pub fn new() -> AllBlocked {
-        AllBlocked { inherited: set_mask(SignalSet::ALL) }
-    }
-
-    /// The mask before.
-    pub fn inherited(&self) -> SignalSet {
-        self.inherited
-    }
-}
-
-impl Drop for AllBlocked {
-    fn drop(&mut self) {
-        set_mask(self.inherited);
-    }
-}
-
 /// A signal that was received.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Received {
-    /// Which.
+    /// The signal.
     pub signal: Signal,
-    /// Whence.
+    /// Where it came from.
     pub origin: Origin,
 }
 
@@ -100,7 +63,7 @@ pub struct Received {
 pub enum Origin {
     /// The kernel sent it; for SIGINT, SIGQUIT, SIGTSTP, SIGHUP and the like that is the terminal.
     Kernel,
-    /// The kernel sent SIGCHLD, because a child died, stopped or went on.
+    /// The kernel sent SIGCHLD, because a child died, stopped or was continued.
     Child,
     /// A process sent it with kill(2) or the like. A sender in an outer PID namespace is process 0.
     Process(Pid),
@@ -108,38 +71,220 @@ pub enum Origin {
     Queued(Payload),
 }
 
-/// What came with a queued signal: value, sender's PID and UID, code.
-#[derive(Clone, Copy)]
-pub struct Payload(libc::siginfo_t);
-
-impl Payload {
-    /// The value, as an integer.
-    pub fn value(&self) -> usize {
-        // SAFETY: a Payload is only made of a siginfo_t with a negative code, and those have a value.
-        unsafe { self.0.si_value() }.sival_ptr as usize
-    }
+/// What came with a queued signal, under the names of sigqueue(3)'s fields. Other ways to queue a signal (timers,
+/// message queues, rt_sigqueueinfo(2)) put something else in these places, and it is kept as well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Payload {
+    code: i32,
+    errno: i32,
+    pid: i32,
+    uid: u32,
+    value: usize,
 }
 
-impl PartialEq for Payload {
-    fn eq(&self, other: &Payload) -> bool {
-        (self.0.si_code, self.value()) == (other.0.si_code, other.value())
+#[cfg(test)]
+impl Payload {
+    /// As sigqueue(3) makes it.
+    pub fn with_value(value: usize) -> Payload {
+        Payload { code: libc::SI_QUEUE, errno: 0, pid: 9, uid: 0, value }
     }
 }
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Payload").field("code", &self.0.si_code).field("value", &self.value()).finish()
+        f.debug_struct("Payload").field("code", &self.code).field("value", &self.value).finish()
     }
 }
 
-/// Takes the next pending signal, the lowest number first; waits for one until `timeout` has passed, for
-/// ever where there is none. `None` when no signal came, or the wait was cut short by a stop.
+/// The siginfo_t of a queued signal, up to its value: the same on every architecture but MIPS
+/// (include/uapi/asm-generic/siginfo.h). The compiler aligns what follows `code` as the kernel does.
+#[repr(C)]
+struct QueuedInfo {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    fields: Fields,
+}
+
+#[repr(C)]
+struct Fields {
+    pid: i32,
+    uid: u32,
+    value: usize,
+}
+
+impl Received {
+    fn new(signal: i32, payload: Payload) -> Option<Received> {
+        let signal = Signal::from_raw(signal)?;
+        let origin = match payload.code {
+            libc::SI_USER | libc::SI_TKILL => Origin::Process(Pid::from_raw(payload.pid)),
+            code if code < 0 => Origin::Queued(payload),
+            _ if signal == Signal::CHLD => Origin::Child,
+            _ => Origin::Kernel,
+        };
+        Some(Received { signal, origin })
+    }
+
+    fn from_siginfo(info: &libc::siginfo_t) -> Option<Received> {
+        // SAFETY: a siginfo_t is larger than a QueuedInfo and aligned alike, and any bytes are valid numbers.
+        let info = unsafe { &*ptr::from_ref(info).cast::<QueuedInfo>() };
+        let QueuedInfo { signal, errno, code, fields: Fields { pid, uid, value } } = *info;
+        Received::new(signal, Payload { code, errno, pid, uid, value })
+    }
+
+    fn from_signalfd(info: &libc::signalfd_siginfo) -> Option<Received> {
+        // signalfd(2) has fields of their own for what a timer puts in the same places of a siginfo_t.
+        let (pid, uid) = match info.ssi_code {
+            libc::SI_TIMER => (info.ssi_tid, info.ssi_overrun),
+            _ => (info.ssi_pid, info.ssi_uid),
+        };
+        let (code, errno, value) = (info.ssi_code, info.ssi_errno, info.ssi_ptr as usize);
+        Received::new(info.ssi_signo as i32, Payload { code, errno, pid: pid as i32, uid, value })
+    }
+}
+
+/// The signals that wait in the kernel for this process, all of them blocked. (A blocked signal is queued even when it
+/// is ignored: `sig_ignored` in the kernel.)
 ///
-/// All signals must be blocked. rt_sigtimedwait(2) is the whole engine: one call waits, takes the
-/// signal and gives everything that came with it, and it needs no descriptor, so there is none to hide
-/// from the program. A blocked signal is queued even when it is ignored (`sig_ignored` in the kernel).
-pub fn wait(timeout: Option<Duration>) -> Option<Received> {
-    wait_for(SignalSet::ALL, timeout)
+/// signalfd(2) waits for them, in one blocking read(2), or in ppoll(2) where there is a time limit or something else to
+/// wait for. The kernel hands out the lowest signal first; `take` picks others, by rt_sigtimedwait(2).
+#[derive(Debug)]
+pub struct SignalQueue {
+    /// `None` where it is refused: then rt_sigtimedwait(2) waits too.
+    descriptor: Option<OwnedFd>,
+    /// Whether a read(2) of the descriptor waits.
+    is_blocking: bool,
+    /// The signals that are taken; the others stay in the kernel.
+    wanted: SignalSet,
+}
+
+/// How often other descriptors are looked at where there is no signalfd to wait for together with them.
+const LOOK_AT_OTHERS: Duration = Duration::from_millis(100);
+
+impl SignalQueue {
+    /// Opens it. To be called when the program has been started and sexton has closed the descriptors it inherited: so
+    /// the program never sees this one, and there is a free number for it.
+    pub fn open(wanted: SignalSet) -> SignalQueue {
+        let descriptor = signalfd(-1, wanted).and_then(above_standard);
+        if let Err(errno) = &descriptor {
+            warn!("cannot open a signalfd: {errno}; rt_sigtimedwait(2) does the same for now");
+        }
+        SignalQueue { descriptor: descriptor.ok(), is_blocking: true, wanted }
+    }
+
+    /// One that takes no descriptor, for a process that waits for nothing else.
+    #[cfg(feature = "cli")]
+    pub fn without_descriptor() -> SignalQueue {
+        SignalQueue { descriptor: None, is_blocking: true, wanted: SignalSet::ALL }
+    }
+
+    /// Takes these signals from now on, and leaves all others in the kernel.
+    pub fn want(&mut self, wanted: SignalSet) {
+        if wanted != self.wanted {
+            self.wanted = wanted;
+            if let Some(descriptor) = &self.descriptor {
+                // It changes the set of the descriptor that there is, and fails for none of its arguments.
+                let _ = signalfd(descriptor.as_raw_fd(), wanted);
+            }
+        }
+    }
+
+    /// Waits until there is a signal, one of the others is ready, or `timeout` has passed; takes the signal, if there is
+    /// one. A stop and SIGCONT may cut the wait short. What has become of the others, their `revents` tell.
+    pub fn wait(&mut self, timeout: Option<Duration>, others: &mut [PollFd<'_>]) -> Option<Received> {
+        if self.descriptor.is_none() {
+            return self.wait_without_descriptor(timeout, others);
+        }
+        self.set_blocking(timeout.is_none() && others.is_empty());
+        let descriptor = self.descriptor.as_ref()?;
+        if !self.is_blocking {
+            let signals = PollFd::new(descriptor.as_fd(), PollFlags::POLLIN);
+            wait_for_any(signals, others, timeout);
+        }
+        read_signal(descriptor)
+    }
+
+    /// Takes a pending signal of the set, if there is one.
+    pub fn take(&self, set: SignalSet) -> Option<Received> {
+        take(SignalSet::from_bits(set.bits() & self.wanted.bits()))
+    }
+
+    fn set_blocking(&mut self, is_blocking: bool) {
+        if let Some(descriptor) = self.descriptor.as_ref().filter(|_| self.is_blocking != is_blocking) {
+            let flags = if is_blocking { OFlag::empty() } else { OFlag::O_NONBLOCK };
+            let _ = fcntl(descriptor, FcntlArg::F_SETFL(flags));
+            self.is_blocking = is_blocking;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_without_descriptor(
+        &self,
+        timeout: Option<Duration>,
+        others: &mut [PollFd<'_>],
+    ) -> Option<Received> {
+        if others.is_empty() {
+            return wait_for(self.wanted, timeout);
+        }
+        if poll(others, PollTimeout::ZERO) != Ok(0) {
+            return self.take(SignalSet::ALL);
+        }
+        wait_for(self.wanted, Some(timeout.map_or(LOOK_AT_OTHERS, |timeout| timeout.min(LOOK_AT_OTHERS))))
+    }
+}
+
+/// Waits until one of them is ready, or the time is over.
+fn wait_for_any(signals: PollFd<'_>, others: &mut [PollFd<'_>], timeout: Option<Duration>) {
+    let timeout = timeout.map(TimeSpec::from_duration);
+    if others.is_empty() {
+        let _ = ppoll(&mut [signals], timeout, None);
+        return;
+    }
+    let mut all = vec![signals];
+    all.extend(others.iter().map(|other| PollFd::new(other.as_fd(), other.events())));
+    let _ = ppoll(&mut all, timeout, None);
+    // Asks once more, as the answers are in `all`, where nobody else looks.
+    let _ = poll(others, PollTimeout::ZERO);
+}
+
+/// Opens a signalfd, or changes the set of an open one.
+fn signalfd(descriptor: RawFd, set: SignalSet) -> Result<RawFd, Errno> {
+    let set = KernelSet::from(set);
+    // SAFETY: the pointer is to a set of the size given.
+    let result = unsafe {
+        libc::syscall(libc::SYS_signalfd4, descriptor, &raw const set, KERNEL_SET_SIZE, libc::SFD_CLOEXEC)
+    };
+    checked(result).map(|descriptor| descriptor as RawFd)
+}
+
+/// The same open file under a number that is no standard descriptor's: one of those may be closed.
+fn above_standard(descriptor: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel has just given it to us alone.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    if descriptor.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(descriptor);
+    }
+    let moved = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(libc::STDERR_FILENO + 1))?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+fn read_signal(descriptor: &OwnedFd) -> Option<Received> {
+    let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+    // SAFETY: the pointer is to as many bytes as it says.
+    let length = unsafe { libc::read(descriptor.as_raw_fd(), info.as_mut_ptr().cast(), size_of_val(&info)) };
+    // EAGAIN: there is none. EINTR: stopped and continued, or traced.
+    if length != size_of_val(&info) as isize {
+        return None;
+    }
+    // SAFETY: zero bytes are a signalfd_siginfo, and the kernel wrote this one.
+    Received::from_signalfd(&unsafe { info.assume_init() })
+}
+
+/// Takes a pending signal of the set, if there is one.
+pub fn take(set: SignalSet) -> Option<Received> {
+    wait_for(set, Some(Duration::ZERO))
 }
 
 fn wait_for(set: SignalSet, timeout: Option<Duration>) -> Option<Received> {
@@ -152,24 +297,9 @@ fn wait_for(set: SignalSet, timeout: Option<Duration>) -> Option<Received> {
         libc::syscall(SYS_RT_SIGTIMEDWAIT, &raw const set, info.as_mut_ptr(), timeout, KERNEL_SET_SIZE)
     };
     // EAGAIN: the time is over. EINTR: stopped and continued, or traced.
-    let number = checked(result).ok()?;
+    checked(result).ok()?;
     // SAFETY: zero bytes are a siginfo_t, and the kernel wrote this one.
-    let info = unsafe { info.assume_init() };
-    let signal = Signal::from_raw(number as i32)?;
-    Some(Received { signal, origin: origin(signal, info) })
-}
-
-fn origin(signal: Signal, info: libc::siginfo_t) -> Origin {
-    match info.si_code {
-        libc::SI_USER | libc::SI_TKILL => {
-            // SAFETY: signals with these codes carry the sender's PID.
-            let sender = unsafe { info.si_pid() };
-            Origin::Process(Pid::from_raw(sender))
-        }
-        code if code < 0 => Origin::Queued(Payload(info)),
-        _ if signal == Signal::CHLD => Origin::Child,
-        _ => Origin::Kernel,
-    }
+    Received::from_siginfo(&unsafe { info.assume_init() })
 }
 
 /// `struct __kernel_timespec`, 64 bits on every architecture.
@@ -194,18 +324,30 @@ const SYS_RT_SIGTIMEDWAIT: libc::c_long = libc::SYS_rt_sigtimedwait;
 #[cfg(target_pointer_width = "32")]
 const SYS_RT_SIGTIMEDWAIT: libc::c_long = 421;
 
-/// Sends a signal to one process; where it came with a payload, with that (rt_sigqueueinfo(2)).
+/// The signals that have come and are blocked.
+pub fn pending() -> SignalSet {
+    let mut set = KernelSet::from(SignalSet::EMPTY);
+    // SAFETY: the pointer is to a set of the size given.
+    unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SET_SIZE) };
+    set.into()
+}
+
+/// Sends a signal to one process, with its payload where it came with one (rt_sigqueueinfo(2)).
 ///
-/// The kernel lets nobody pretend that a signal came from kill(2) (`si_code` 0) in another's name, so
-/// one that came so is sent on by kill(2), and sexton is its sender.
+/// The kernel lets no process claim that a signal came from another's kill(2) (`si_code` 0), so one that came that way
+/// is sent on by kill(2), and sexton is its sender.
 pub fn send(process: Pid, signal: Signal, payload: Option<Payload>) -> Result<(), Errno> {
-    let Some(Payload(info)) = payload else {
+    let Some(Payload { code, errno, pid, uid, value }) = payload else {
         // SAFETY: takes two integers.
         return checked(unsafe { libc::kill(process.as_raw(), signal.as_raw()) }.into()).map(drop);
     };
-    // SAFETY: info is a whole siginfo_t.
+    let queued = QueuedInfo { signal: signal.as_raw(), errno, code, fields: Fields { pid, uid, value } };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: a siginfo_t is larger than a QueuedInfo and aligned alike.
+    unsafe { info.as_mut_ptr().cast::<QueuedInfo>().write(queued) };
+    // SAFETY: the pointer is to a whole siginfo_t.
     let result = unsafe {
-        libc::syscall(libc::SYS_rt_sigqueueinfo, process.as_raw(), signal.as_raw(), &raw const info)
+        libc::syscall(libc::SYS_rt_sigqueueinfo, process.as_raw(), signal.as_raw(), info.as_ptr())
     };
     checked(result).map(drop)
 }
@@ -219,7 +361,7 @@ pub fn send_to_group(group: Pid, signal: Signal) -> Result<(), Errno> {
 /// Sends a signal to every process of the PID namespace but its init, which must be the caller: elsewhere
 /// `kill(-1, …)` would mean all processes of the machine that the caller may signal.
 pub fn send_to_namespace(signal: Signal) -> Result<(), Errno> {
-    if nix::unistd::getpid().as_raw() != 1 {
+    if !super::process::is_init() {
         return Err(Errno::EPERM);
     }
     // SAFETY: takes two integers.
@@ -253,40 +395,6 @@ impl Handle {
     }
 }
 
-/// The signals that have come and are blocked.
-pub fn pending() -> SignalSet {
-    let mut set = KernelSet::from(SignalSet::EMPTY);
-    // SAFETY: the pointer is to a set of the size given.
-    unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, KERNEL_SET_SIZE) };
-    set.into()
-}
-
-/// Whether the signal is ignored by this process.
-pub fn is_ignored(signal: Signal) -> bool {
-    disposition(signal) == libc::SIG_IGN
-}
-
-/// Sets the default action for every signal that has a handler. Async-signal-safe.
-pub fn drop_handlers() {
-    for signal in Signal::all().filter(|signal| signal.is_catchable()) {
-        if !matches!(disposition(signal), libc::SIG_DFL | libc::SIG_IGN) {
-            set_default(signal);
-        }
-    }
-}
-
-fn disposition(signal: Signal) -> libc::sighandler_t {
-    action(signal).sa_sigaction
-}
-
-fn action(signal: Signal) -> libc::sigaction {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a null pointer for the new action only asks for the present one.
-    unsafe { libc::sigaction(signal.as_raw(), ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: zero bytes are a sigaction, whether or not the call has written one.
-    unsafe { action.assume_init() }
-}
-
 /// What the C library calls the signal: `Terminated` (strsignal(3)).
 #[cfg(feature = "cli")]
 pub fn description(signal: Signal) -> String {
@@ -296,157 +404,54 @@ pub fn description(signal: Signal) -> String {
     unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// Sets the default action for a signal. Async-signal-safe.
-pub fn set_default(signal: Signal) {
-    set_disposition(signal, libc::SIG_DFL);
-}
-
-/// Ignores a signal. Async-signal-safe.
-pub fn set_ignored(signal: Signal) {
-    set_disposition(signal, libc::SIG_IGN);
-}
-
-fn set_disposition(signal: Signal, disposition: libc::sighandler_t) {
-    // SAFETY: zero bytes are a sigaction with no flags and an empty mask.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = disposition;
-    set_action(signal, action);
-}
-
-/// Sets an action that names no handler, or the one that is set already.
-fn set_action(signal: Signal, action: libc::sigaction) {
-    // SAFETY: no code runs at a signal that does not do so already.
-    unsafe { libc::sigaction(signal.as_raw(), &raw const action, ptr::null_mut()) };
-}
-
-/// Keeps SIGCHLD from being ignored as long as it lives, and then ignores it again if it was ignored:
-/// while it is ignored the kernel reaps children by itself and their status is lost (wait(2), NOTES).
-///
-/// Nor is it to have the flags that do the same, or tell of no stop (sigaction(2)), which a program that sexton is a part of
-/// may have set. (An exec clears them.)
-#[derive(Debug)]
-pub struct ChildSignal {
-    ignored: bool,
-    flags: libc::c_int,
-}
-
-const SILENT: libc::c_int = libc::SA_NOCLDWAIT | libc::SA_NOCLDSTOP;
-
-impl ChildSignal {
-    /// Sets the default action where it is ignored, and takes the flags away.
-    pub fn new() -> ChildSignal {
-        let before = action(Signal::CHLD);
-        let ignored = before.sa_sigaction == libc::SIG_IGN;
-        let flags = before.sa_flags & SILENT;
-        if ignored {
-            set_default(Signal::CHLD);
-        } else if flags != 0 {
-            set_action(Signal::CHLD, libc::sigaction { sa_flags: before.sa_flags & !SILENT, ..before });
-        }
-        ChildSignal { ignored, flags }
-    }
-
-    /// Whether it was ignored before.
-    pub fn was_ignored(&self) -> bool {
-        self.ignored
-    }
-}
-
-impl Drop for ChildSignal {
-    fn drop(&mut self) {
-        if self.ignored {
-            set_ignored(Signal::CHLD);
-        } else if self.flags != 0 {
-            let now = action(Signal::CHLD);
-            set_action(Signal::CHLD, libc::sigaction { sa_flags: now.sa_flags | self.flags, ..now });
-        }
-    }
-}
-
-/// Stops this process by the signal, with its default action, until SIGCONT comes. False when it did not stop: the
-/// kernel stops nobody in an orphaned process group by SIGTSTP, SIGTTIN or SIGTTOU (credentials(7)).
-///
-/// All signals must be blocked. `is_overtaken` says whether there is no reason to stop any more. It is asked when the
-/// stop is pending already, as a stop takes back a SIGCONT that is pending, and SIGCONT a stop: so either this sees
-/// the SIGCONT's effect, or the SIGCONT undoes the stop.
-pub fn stop_self(signal: Signal, is_overtaken: impl Fn() -> bool) -> bool {
-    let cont = SignalSet::EMPTY.with(Signal::CONT);
-    if wait_for(cont, Some(Duration::ZERO)).is_some() {
-        return true;
-    }
-    let myself = nix::unistd::getpid();
-    if signal == Signal::STOP {
-        if is_overtaken() || send(myself, signal, None).is_err() {
-            return true;
-        }
-        return wait_for(cont, Some(Duration::ZERO)).is_some();
-    }
-    let was_ignored = is_ignored(signal);
-    set_default(signal);
-    let _ = send(myself, signal, None);
-    let this = SignalSet::EMPTY.with(signal);
-    let overtaken = is_overtaken();
-    if overtaken {
-        wait_for(this, Some(Duration::ZERO));
-    } else {
-        set_mask(SignalSet::from_bits(!this.bits()));
-        set_mask(SignalSet::ALL);
-    }
-    if was_ignored {
-        set_ignored(signal);
-    }
-    wait_for(cont, Some(Duration::ZERO)).is_some() || overtaken
-}
-
-/// Ends this process by the signal, with its default action and without a core file. Returns only where
-/// that cannot be: the signal's default action does not end a process, or this is PID 1 of its namespace,
-/// which no signal of its own can end.
-///
-/// (signal-hook's `emulate_default_handler` does not know SIGSTKFLT, SIGPWR and the real-time signals, and
-/// takes SIGIO for a signal that does nothing.)
-pub fn die_of(signal: Signal) {
-    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to an rlimit.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core) };
-    // Where core_pattern is a pipe the limit does not count (core(5)); a process that is not dumpable writes none.
-    // SAFETY: takes integers.
-    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
-    set_default(signal);
-    let _ = send(nix::unistd::getpid(), signal, None);
-    set_mask(SignalSet::from_bits(!SignalSet::EMPTY.with(signal).bits()));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// In a process of its own: other tests wait for children meanwhile.
-    #[test]
-    fn the_kernel_reaps_no_child_by_itself() {
-        let flags = || action(Signal::CHLD).sa_flags & SILENT;
-        // SAFETY: what the child does is async-signal-safe.
-        match unsafe { libc::fork() } {
-            0 => {
-                let silent = libc::sigaction { sa_flags: SILENT, ..action(Signal::CHLD) };
-                set_action(Signal::CHLD, silent);
-                let guard = ChildSignal::new();
-                let meanwhile = flags();
-                drop(guard);
-                // SAFETY: takes an integer.
-                unsafe { libc::_exit(i32::from(meanwhile != 0 || flags() != SILENT)) }
-            }
-            child => {
-                let status = nix::sys::wait::waitpid(Pid::from_raw(child), None);
-                assert_eq!(status, Ok(nix::sys::wait::WaitStatus::Exited(Pid::from_raw(child), 0)));
-            }
-        }
-    }
 
     #[test]
     fn the_kernels_set_has_eight_bytes_and_the_same_bits() {
         assert_eq!(KERNEL_SET_SIZE, 8);
         for set in [SignalSet::EMPTY, SignalSet::ALL, SignalSet::from_bits(1 << 33 | 1)] {
             assert_eq!(SignalSet::from(KernelSet::from(set)), set);
+        }
+    }
+
+    #[test]
+    fn the_value_lies_where_the_c_library_puts_it() {
+        let (code, errno, pid, uid, value) = (libc::SI_QUEUE, 0, 7, 8, 9);
+        let queued = QueuedInfo { signal: 35, errno, code, fields: Fields { pid, uid, value } };
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: a siginfo_t is larger than a QueuedInfo and aligned alike.
+        unsafe { info.as_mut_ptr().cast::<QueuedInfo>().write(queued) };
+        // SAFETY: zero bytes are a siginfo_t, and a part of it is written.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: a queued signal's siginfo_t has a sender.
+        assert_eq!(unsafe { info.si_pid() }, pid);
+        // SAFETY: as above.
+        assert_eq!(unsafe { info.si_uid() }, uid);
+        // SAFETY: it has a value.
+        assert_eq!(unsafe { info.si_value() }.sival_ptr as usize, value);
+        let payload = Payload { code, errno, pid, uid, value };
+        let received = Received { signal: Signal::new(35).unwrap(), origin: Origin::Queued(payload) };
+        assert_eq!(Received::from_siginfo(&info), Some(received));
+    }
+
+    #[test]
+    fn another_descriptor_ends_the_wait() {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        // Signals that nobody sends: other tests run in this process.
+        let mut queue = SignalQueue::open(SignalSet::EMPTY.with(Signal::PWR));
+        for is_without in [false, true] {
+            if is_without {
+                queue.descriptor = None;
+            }
+            let mut others = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(queue.wait(Some(Duration::ZERO), &mut others), None);
+            assert_eq!(others[0].any(), Some(false));
+            nix::unistd::write(&writer, b"x").unwrap();
+            assert_eq!(queue.wait(None, &mut others), None);
+            assert_eq!(others[0].any(), Some(true));
+            nix::unistd::read(&reader, &mut [0]).unwrap();
         }
     }
 }

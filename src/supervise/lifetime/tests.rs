@@ -1,64 +1,96 @@
-//! With a made-up clock, and no process at all.
+//! The two machines together, with a made-up clock and no process at all.
 
 mod any_order;
 
-use super::*;
-use crate::plan::Timeout;
-use crate::signal::{Rewrite, SignalSet};
 use nix::unistd::Pid;
+
+use super::super::job::STOP_AGAIN;
+use super::*;
+use crate::plan::{self, Group, Stops, Timeout};
+use crate::session::Session;
+use crate::signal::{Rewrite, SignalSet};
+use crate::sys::signals::{Origin, Received};
 
 const SECOND: Duration = Duration::from_secs(1);
 const EXITED: Ending = Ending::Exited(3);
 const KILLED: Ending = Ending::Signaled { signal: Signal::KILL, core_dumped: false };
+const MYSELF: Pid = Pid::from_raw(7);
+const LEADS_SESSION: Group = Group::Session(Session { terminal: None, parting_signal: None });
 
-/// A state, and the made-up clock.
+/// The machines, and the made-up clock.
 struct Case {
-    state: State,
+    lifetime: Lifetime,
     now: Instant,
 }
 
-fn policy() -> EndingPolicy {
-    EndingPolicy {
-        leftovers: Leftovers::Terminate,
-        grace: 5 * SECOND,
-        stop_signals: SignalSet::EMPTY.with(Signal::TERM),
-        stop_delay: Duration::ZERO,
-        kill_after: None,
-        timeout: None,
-    }
+/// A program of its own group, with nothing above it that could resume it.
+fn plan() -> Plan {
+    Plan { stops: Stops::Undo, ..plan::tests::plain() }
 }
 
 fn case(change: impl FnOnce(&mut EndingPolicy)) -> Case {
-    let mut policy = policy();
-    change(&mut policy);
+    case_of(|plan| change(&mut plan.ending))
+}
+
+fn case_of(change: impl FnOnce(&mut Plan)) -> Case {
+    let mut plan = plan();
+    change(&mut plan);
     let now = Instant::now();
-    let state = State::running(policy, Stops::Undo, &now.into());
-    Case { state, now }
+    Case { lifetime: Lifetime::new(&plan, Job::new(&plan, MYSELF), &now.into()), now }
 }
 
 impl Case {
-    fn step(&mut self, event: Event) -> Effects {
-        self.state.step(event, &self.now.into())
+    fn step(&mut self, event: impl FnOnce(&mut Lifetime, &Now, &mut Effects)) -> Effects {
+        let mut effects = Effects::new();
+        event(&mut self.lifetime, &self.now.into(), &mut effects);
+        effects
+    }
+
+    fn received(&mut self, received: Received) -> Effects {
+        self.step(|lifetime, now, effects| {
+            if let Some(arrival) = lifetime.job.arrival(received, false) {
+                lifetime.signal(arrival, now, effects);
+            }
+        })
     }
 
     fn signal(&mut self, signal: Signal) -> Effects {
-        self.step(Event::Signal(Received { signal, origin: Origin::Process(Pid::from_raw(9)) }))
+        self.received(Received { signal, origin: Origin::Process(Pid::from_raw(9)) })
     }
 
-    /// The program ends, and leaves something behind.
-    fn program_ends(&mut self) -> Effects {
-        self.step(Event::ProgramEnded { ending: EXITED, leftovers: true })
+    fn key(&mut self, signal: Signal) -> Effects {
+        self.received(Received { signal, origin: Origin::Kernel })
+    }
+
+    fn program_stops(&mut self, signal: Signal) -> Effects {
+        self.step(|lifetime, now, effects| lifetime.job.program_stopped(signal, now, effects))
+    }
+
+    fn program_ends(&mut self, ending: Ending, leftovers: bool) -> Effects {
+        self.step(|lifetime, now, effects| lifetime.program_ended(ending, leftovers, now, effects))
+    }
+
+    fn leaves_leftovers(&mut self) -> Effects {
+        self.program_ends(EXITED, true)
+    }
+
+    fn reaped(&mut self) {
+        self.lifetime.reaped(&self.now.into());
+    }
+
+    fn give_up(&mut self) -> Effects {
+        self.step(|lifetime, _, effects| lifetime.give_up(effects))
     }
 
     /// The clock goes on to the next deadline, which must be this far away.
     fn next_deadline(&mut self, after: Duration) -> Effects {
-        assert_eq!(self.state.deadline(), Some(self.now + after));
+        assert_eq!(self.lifetime.deadline(), Some(self.now + after));
         self.now += after;
-        self.step(Event::Time)
+        self.step(Lifetime::time)
     }
 
     fn ending(&self) -> Option<Ending> {
-        self.state.finished().map(|finished| finished.ending)
+        self.lifetime.finished().map(|finished| finished.ending)
     }
 }
 
@@ -77,59 +109,61 @@ fn s1_every_signal_is_forwarded() {
 
 #[test]
 fn s6_rewritten_once_or_dropped() {
-    let mut case = case(|_| ());
-    case.state.rewrites =
-        ["TERM:QUIT", "QUIT:INT", "HUP:0"].iter().map(|word| word.parse::<Rewrite>().unwrap()).collect();
+    let rewrites = ["TERM:QUIT", "QUIT:INT", "HUP:0"];
+    let mut case = case_of(|plan| {
+        plan.rewrites = rewrites.iter().map(|word| word.parse::<Rewrite>().unwrap()).collect();
+    });
     assert_eq!(case.signal(Signal::TERM), [forward(Signal::QUIT)]);
     assert_eq!(case.signal(Signal::HUP), []);
 }
 
 #[test]
 fn j2_the_terminals_signal_has_reached_a_shared_group() {
-    let terminal = Event::Signal(Received { signal: Signal::INT, origin: Origin::Kernel });
-    let mut case = case(|_| ());
-    assert_eq!(case.step(terminal), [forward(Signal::INT)]);
-    case.state.shares_group = true;
-    assert_eq!(case.step(terminal), []);
+    assert_eq!(case(|_| ()).key(Signal::INT), [forward(Signal::INT)]);
+    let mut case = case_of(|plan| plan.group = Group::Shared);
+    assert_eq!(case.key(Signal::INT), []);
     assert_eq!(case.signal(Signal::INT), [forward(Signal::INT)]);
 }
 
 #[test]
 fn s4_what_the_terminal_sent_before_the_start_is_sent_on_once() {
-    let terminal = Event::Signal(Received { signal: Signal::INT, origin: Origin::Kernel });
     for delay in [Duration::ZERO, SECOND] {
-        let mut case = case(|policy| {
-            (policy.stop_signals, policy.stop_delay) = ([Signal::INT].into_iter().collect(), delay)
+        let mut case = case_of(|plan| {
+            plan.group = Group::Shared;
+            plan.ending.stop_signals = [Signal::INT].into_iter().collect();
+            plan.ending.stop_delay = delay;
         });
-        case.state.shares_group = true;
-        case.state = case.state.having_missed(SignalSet::EMPTY.with(Signal::INT));
-        let at_once = case.step(terminal);
+        case.lifetime.job.missed(SignalSet::EMPTY.with(Signal::INT));
+        let at_once = case.key(Signal::INT);
         let sent = if delay.is_zero() { at_once } else { case.next_deadline(delay) };
         assert_eq!(sent, [forward(Signal::INT)]);
-        assert_eq!(case.step(terminal), []);
+        assert_eq!(case.key(Signal::INT), []);
     }
 }
 
 #[test]
 fn j3_a_shells_sigcont_is_not_sent_again() {
-    let mut case = case(|_| ());
-    assert_eq!(case.signal(Signal::CONT), [forward(Signal::CONT)]);
-    case.state.shares_group = true;
-    assert_eq!(case.signal(Signal::CONT), [forward(Signal::CONT)], "there is no shell");
-    case.state.stops = Stops::Follow;
+    let mut own_group = case(|_| ());
+    assert_eq!(own_group.signal(Signal::CONT), [forward(Signal::CONT)]);
+    let mut no_shell = case_of(|plan| plan.group = Group::Shared);
+    assert_eq!(no_shell.signal(Signal::CONT), [forward(Signal::CONT)]);
+    let mut case = shells_job();
     assert_eq!(case.signal(Signal::CONT), [Effect::ContinueIfStopped]);
+}
+
+/// In sexton's group, with a shell above.
+fn shells_job() -> Case {
+    case_of(|plan| (plan.group, plan.stops) = (Group::Shared, Stops::Follow))
 }
 
 #[test]
 fn j3_a_stop_that_is_on_its_way_is_taken_back() {
-    let mut case = case(|_| ());
-    case.state.shares_group = true;
-    case.state.stops = Stops::Follow;
+    let mut case = shells_job();
     assert_eq!(case.signal(Signal::TSTP), [forward(Signal::TSTP)]);
     assert_eq!(case.signal(Signal::CONT), [Effect::Continue], "the program may stop only now");
     assert_eq!(case.signal(Signal::CONT), [Effect::ContinueIfStopped]);
     case.signal(Signal::TSTP);
-    case.step(Event::ProgramStopped(Signal::TSTP));
+    case.program_stops(Signal::TSTP);
     assert_eq!(case.signal(Signal::CONT), [Effect::ContinueIfStopped], "its stop was seen");
 }
 
@@ -137,7 +171,7 @@ fn j3_a_stop_that_is_on_its_way_is_taken_back() {
 fn s8_nothing_is_sent_to_the_program_after_its_end() {
     let mut case = case(|_| ());
     assert_eq!(case.ending(), None);
-    assert_eq!(case.step(Event::ProgramEnded { ending: EXITED, leftovers: false }), []);
+    assert_eq!(case.program_ends(EXITED, false), []);
     assert_eq!(case.signal(Signal::USR1), []);
     assert_eq!(case.ending(), Some(EXITED));
 }
@@ -145,48 +179,48 @@ fn s8_nothing_is_sent_to_the_program_after_its_end() {
 #[test]
 fn e3_terminate_then_kill_when_the_grace_is_over() {
     let mut case = case(|_| ());
-    assert_eq!(case.program_ends(), [Effect::Terminate]);
+    assert_eq!(case.leaves_leftovers(), [Effect::Terminate]);
     assert_eq!(case.signal(Signal::USR1), []);
     assert_eq!(case.next_deadline(5 * SECOND), [TIME_OVER]);
     assert_eq!(case.ending(), None);
-    assert_eq!(case.step(Event::NoneLeft), []);
+    case.lifetime.none_left();
     assert_eq!(case.ending(), Some(EXITED));
 }
 
 #[test]
 fn e3_terminate_ends_as_soon_as_none_is_left() {
     let mut case = case(|_| ());
-    case.program_ends();
-    case.step(Event::Reaped);
+    case.leaves_leftovers();
+    case.reaped();
     assert_eq!(case.ending(), None);
-    case.step(Event::NoneLeft);
+    case.lifetime.none_left();
     assert_eq!(case.ending(), Some(EXITED));
 }
 
 #[test]
 fn e3_kill_at_once_and_leave() {
     let mut kill = case(|policy| policy.leftovers = Leftovers::Kill);
-    assert_eq!(kill.program_ends(), [Effect::Kill { because: Escalation::Rule }]);
+    assert_eq!(kill.leaves_leftovers(), [Effect::Kill { because: Escalation::Rule }]);
     let mut leave = case(|policy| policy.leftovers = Leftovers::Leave);
-    assert_eq!(leave.program_ends(), []);
+    assert_eq!(leave.leaves_leftovers(), []);
     assert_eq!(leave.ending(), Some(EXITED));
 }
 
 #[test]
 fn e3_wait_until_they_end_or_a_stop_request_comes_and_another() {
     let mut case = case(|policy| policy.leftovers = Leftovers::Wait);
-    assert_eq!(case.program_ends(), []);
-    assert_eq!(case.state.deadline(), None);
+    assert_eq!(case.leaves_leftovers(), []);
+    assert_eq!(case.lifetime.deadline(), None);
     assert_eq!(case.signal(Signal::TERM), [Effect::Terminate]);
     assert_eq!(case.signal(Signal::TERM), [Effect::Kill { because: Escalation::StopRequest }]);
-    case.step(Event::NoneLeft);
+    case.lifetime.none_left();
     assert_eq!(case.ending(), Some(EXITED));
 }
 
 #[test]
 fn e3_a_stop_request_cuts_the_grace_short() {
     let mut case = case(|_| ());
-    case.program_ends();
+    case.leaves_leftovers();
     assert_eq!(case.signal(Signal::TERM), [Effect::Kill { because: Escalation::StopRequest }]);
     assert_eq!(case.signal(Signal::TERM), []);
 }
@@ -194,9 +228,9 @@ fn e3_a_stop_request_cuts_the_grace_short() {
 #[test]
 fn e3_what_cannot_be_ended_is_named_and_left() {
     let mut case = case(|policy| policy.leftovers = Leftovers::Kill);
-    case.program_ends();
+    case.leaves_leftovers();
     case.now += PATIENCE / 2;
-    case.step(Event::Reaped);
+    case.reaped();
     assert_eq!(case.next_deadline(PATIENCE), [Effect::NameSurvivors]);
     assert_eq!(case.ending(), Some(EXITED));
 }
@@ -204,22 +238,22 @@ fn e3_what_cannot_be_ended_is_named_and_left() {
 #[test]
 fn e3_who_keeps_starting_others_is_not_waited_for_without_a_bound() {
     let mut case = case(|policy| policy.leftovers = Leftovers::Kill);
-    case.program_ends();
+    case.leaves_leftovers();
     let start = case.now;
     while case.ending().is_none() {
         assert!(case.now - start <= ALL_PATIENCE);
         case.now += PATIENCE / 2;
-        case.step(Event::Reaped);
-        case.step(Event::Time);
+        case.reaped();
+        case.step(Lifetime::time);
     }
 }
 
 #[test]
 fn e3_who_may_not_be_sent_signals_is_named_and_left_at_once() {
     let mut case = case(|policy| policy.leftovers = Leftovers::Kill);
-    assert_eq!(case.step(Event::AllRefuse), []);
-    case.program_ends();
-    assert_eq!(case.step(Event::AllRefuse), [Effect::NameSurvivors]);
+    assert_eq!(case.give_up(), []);
+    case.leaves_leftovers();
+    assert_eq!(case.give_up(), [Effect::NameSurvivors]);
     assert_eq!(case.ending(), Some(EXITED));
 }
 
@@ -241,7 +275,7 @@ fn e4_the_second_stop_request_goes_through_at_once() {
     let mut same = case(change);
     same.signal(Signal::TERM);
     assert_eq!(same.signal(Signal::TERM), [forward(Signal::TERM)]);
-    assert_eq!(same.state.deadline(), None);
+    assert_eq!(same.lifetime.deadline(), None);
     let mut other = case(change);
     other.signal(Signal::TERM);
     assert_eq!(other.signal(Signal::INT), [forward(Signal::TERM), forward(Signal::INT)]);
@@ -258,18 +292,20 @@ fn e4_sigkill_follows_the_forwarded_stop_request() {
     case.now += SECOND;
     assert_eq!(case.signal(Signal::TERM), [forward(Signal::TERM)]);
     assert_eq!(case.next_deadline(2 * SECOND), [TIME_OVER]);
-    case.step(Event::ProgramEnded { ending: KILLED, leftovers: true });
+    case.program_ends(KILLED, true);
     assert_eq!(case.ending(), None, "its tree dies with it");
-    case.step(Event::NoneLeft);
+    case.lifetime.none_left();
     assert_eq!(case.ending(), Some(KILLED));
 }
 
 #[test]
 fn e4_a_dropped_stop_request_starts_no_timer() {
-    let mut case = case(|policy| policy.kill_after = Some(SECOND));
-    case.state.rewrites.insert("TERM:0".parse().unwrap());
+    let mut case = case_of(|plan| {
+        plan.ending.kill_after = Some(SECOND);
+        plan.rewrites.insert("TERM:0".parse().unwrap());
+    });
     assert_eq!(case.signal(Signal::TERM), []);
-    assert_eq!(case.state.deadline(), None);
+    assert_eq!(case.lifetime.deadline(), None);
 }
 
 #[test]
@@ -277,7 +313,7 @@ fn e4_kill_after_goes_on_for_the_leftovers() {
     let mut case = case(|policy| policy.kill_after = Some(3 * SECOND));
     case.signal(Signal::TERM);
     case.now += SECOND;
-    case.program_ends();
+    case.leaves_leftovers();
     assert_eq!(case.next_deadline(2 * SECOND), [TIME_OVER]);
 }
 
@@ -291,15 +327,15 @@ fn e5_out_of_time() {
     let told = [Effect::TellOfTimeout, forward(Signal::INT), forward(Signal::CONT)];
     assert_eq!(case.next_deadline(10 * SECOND), told);
     assert_eq!(case.next_deadline(SECOND), [TIME_OVER]);
-    case.step(Event::ProgramEnded { ending: KILLED, leftovers: false });
-    assert!(case.state.finished().unwrap().timed_out);
+    case.program_ends(KILLED, false);
+    assert!(case.lifetime.finished().unwrap().timed_out);
 }
 
 #[test]
 fn e5_in_time() {
     let mut case = case(|policy| policy.timeout = timeout(10 * SECOND, SECOND));
-    case.step(Event::ProgramEnded { ending: EXITED, leftovers: false });
-    assert!(!case.state.finished().unwrap().timed_out);
+    case.program_ends(EXITED, false);
+    assert!(!case.lifetime.finished().unwrap().timed_out);
 }
 
 #[test]
@@ -309,10 +345,10 @@ fn e5_leftovers_that_are_waited_for_can_be_out_of_time() {
         policy.timeout = timeout(10 * SECOND, SECOND);
     });
     case.now += 4 * SECOND;
-    case.program_ends();
+    case.leaves_leftovers();
     assert_eq!(case.next_deadline(6 * SECOND), [Effect::TellOfTimeout, Effect::Terminate]);
-    case.step(Event::NoneLeft);
-    assert!(case.state.finished().unwrap().timed_out);
+    case.lifetime.none_left();
+    assert!(case.lifetime.finished().unwrap().timed_out);
 }
 
 #[test]
@@ -321,31 +357,37 @@ fn a_program_that_cannot_be_ended_is_left() {
     case.next_deadline(SECOND);
     case.next_deadline(SECOND);
     assert_eq!(case.next_deadline(PATIENCE), [Effect::NameSurvivors]);
-    assert!(case.state.finished().unwrap().timed_out);
+    assert!(case.lifetime.finished().unwrap().timed_out);
 }
 
 #[test]
 fn j3_as_a_shells_job_sexton_stops_with_the_program() {
-    let mut case = case(|_| ());
-    case.state.stops = Stops::Follow;
+    let mut case = case_of(|plan| plan.stops = Stops::Follow);
     for signal in [Signal::TSTP, Signal::STOP, Signal::TTIN] {
-        assert_eq!(case.step(Event::ProgramStopped(signal)), [Effect::FollowStop(signal)]);
+        assert_eq!(case.program_stops(signal), [Effect::FollowStop(signal)]);
     }
-    assert_eq!(case.step(Event::NobodyAbove), [Effect::Continue]);
+    assert_eq!(
+        case.step(|lifetime, now, effects| lifetime.job.nobody_above(now, effects)),
+        [Effect::Continue]
+    );
 }
 
 #[test]
 fn a_session_of_its_own_is_stopped_together_with_sexton() {
-    let mut case = case(|_| ());
-    case.state.rewrites = [Signal::TSTP, Signal::TTIN]
-        .map(|from| crate::signal::Rewrite { from, to: Some(Signal::STOP) })
-        .into_iter()
-        .collect();
-    let stop = Effect::Forward { signal: Signal::STOP, payload: None };
-    for (leads_session, stops, follows) in
-        [(true, Stops::Follow, true), (false, Stops::Follow, false), (true, Stops::Undo, false)]
-    {
-        (case.state.leads_session, case.state.stops) = (leads_session, stops);
+    let stop = forward(Signal::STOP);
+    let own_group = Group::Own { terminal: None };
+    for (group, stops, follows) in [
+        (LEADS_SESSION, Stops::Follow, true),
+        (own_group, Stops::Follow, false),
+        (LEADS_SESSION, Stops::Undo, false),
+    ] {
+        let mut case = case_of(|plan| {
+            (plan.group, plan.stops) = (group, stops);
+            plan.rewrites = [Signal::TSTP, Signal::TTIN]
+                .map(|from| Rewrite { from, to: Some(Signal::STOP) })
+                .into_iter()
+                .collect();
+        });
         let expected = if follows { vec![stop, Effect::FollowStop(Signal::STOP)] } else { vec![stop] };
         assert_eq!(case.signal(Signal::TSTP), expected);
         assert!(
@@ -358,10 +400,9 @@ fn a_session_of_its_own_is_stopped_together_with_sexton() {
 #[test]
 fn j3_a_signal_that_a_traced_program_shows_is_no_stop() {
     for stops in [Stops::Follow, Stops::Undo, Stops::Leave] {
-        let mut case = case(|_| ());
-        case.state.stops = stops;
+        let mut case = case_of(|plan| plan.stops = stops);
         for signal in [Signal::TRAP, Signal::USR1, Signal::TERM] {
-            assert_eq!(case.step(Event::ProgramStopped(signal)), [], "{stops:?} {signal}");
+            assert_eq!(case.program_stops(signal), [], "{stops:?} {signal}");
         }
     }
 }
@@ -369,24 +410,23 @@ fn j3_a_signal_that_a_traced_program_shows_is_no_stop() {
 #[test]
 fn j4_with_nobody_above_a_terminals_stop_is_undone() {
     let mut case = case(|_| ());
-    assert_eq!(case.step(Event::ProgramStopped(Signal::TSTP)), [Effect::Continue]);
-    assert_eq!(case.step(Event::ProgramStopped(Signal::STOP)), []);
-    assert_eq!(case.state.deadline(), None);
+    assert_eq!(case.program_stops(Signal::TSTP), [Effect::Continue]);
+    assert_eq!(case.program_stops(Signal::STOP), []);
+    assert_eq!(case.lifetime.deadline(), None);
 }
 
 #[test]
 fn j4_a_stop_that_comes_again_at_once_is_undone_a_little_later() {
     let mut case = case(|_| ());
-    assert_eq!(case.step(Event::ProgramStopped(Signal::TTIN)), [Effect::Continue]);
-    assert_eq!(case.step(Event::ProgramStopped(Signal::TTIN)), []);
+    assert_eq!(case.program_stops(Signal::TTIN), [Effect::Continue]);
+    assert_eq!(case.program_stops(Signal::TTIN), []);
     assert_eq!(case.next_deadline(STOP_AGAIN), [Effect::Continue]);
-    assert_eq!(case.state.deadline(), None);
+    assert_eq!(case.lifetime.deadline(), None);
 }
 
 #[test]
 fn stops_are_left_to_whoever_is_above_where_there_is_no_terminal() {
-    let mut case = case(|_| ());
-    case.state.stops = Stops::Leave;
-    assert_eq!(case.step(Event::ProgramStopped(Signal::STOP)), []);
-    assert_eq!(case.step(Event::ProgramStopped(Signal::TSTP)), [Effect::LookAbove]);
+    let mut case = case_of(|plan| plan.stops = Stops::Leave);
+    assert_eq!(case.program_stops(Signal::STOP), []);
+    assert_eq!(case.program_stops(Signal::TSTP), [Effect::LookAbove]);
 }
