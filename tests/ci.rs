@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::docs::{help, options_in, options_of_help};
-use crate::support::{Suite, TemporaryDirectory, find_program, probe, sexton_only, skip, under_test, within};
+use crate::support::{
+    PATIENCE, Suite, TemporaryDirectory, find_program, probe, sexton_only, skip, under_test, within,
+};
 
 pub(crate) fn tests(suite: &mut Suite) {
     suite.test("ci::makefile_ends_a_leaky_job_and_keeps_the_report", makefile);
@@ -44,8 +46,8 @@ fn make_check(job: &str) -> (std::process::Output, Value) {
 }
 
 fn makefile() {
-    // The grace is two seconds.
-    within(Duration::from_secs(12), || {
+    const GRACE: Duration = Duration::from_secs(2);
+    within(GRACE + Duration::from_secs(2), GRACE + PATIENCE, || {
         let start = Instant::now();
         let (output, report) = make_check(&probe("leaky_job").display().to_string());
         let took = start.elapsed();

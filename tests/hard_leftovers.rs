@@ -8,7 +8,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::{Ending, Finished, Init, Mode, Suite, deadline, measured, probe, process, skip, within};
+use crate::support::{
+    ALL_PATIENCE, Ending, Finished, Init, Mode, PATIENCE, Suite, deadline, measured, probe, process, skip,
+    within,
+};
 
 pub(crate) fn tests(suite: &mut Suite) {
     let reaping = Mode::REAPING;
@@ -24,7 +27,7 @@ fn chains(mode: Mode) {
     let mut times = Vec::new();
     for number in 0..200 {
         // sexton gives up after three seconds without a death, so this is no bound but a sanity check.
-        times.push(within(Duration::from_secs(1), || {
+        times.push(within(Duration::from_secs(1), PATIENCE, || {
             let init = Init::new(mode).contained(200).options(["--leftovers", "kill", "--report", "-"]);
             let finished = init.program(probe("chain")).run();
             assert_eq!(finished.ending, Ending::Exited(0), "chain {number}");
@@ -53,7 +56,7 @@ fn fork_bombs(mode: Mode) {
     const GRACE: Duration = Duration::from_millis(20);
     let mut worst = Duration::ZERO;
     for number in 0..100 {
-        let took = within(GRACE + Duration::from_secs(1), || {
+        let took = within(GRACE + Duration::from_secs(1), GRACE + PATIENCE, || {
             let (took, finished) = bomb(Init::new(mode).contained(20).options(["--grace", "20ms"]));
             assert_eq!(finished.ending, Ending::Exited(3), "run {number}");
             finished.assert_nothing_survives();
@@ -66,7 +69,7 @@ fn fork_bombs(mode: Mode) {
 
 fn larger_fork_bomb(mode: Mode) {
     // Hundreds of processes that want the processors leave sexton little of them, so no second is promised here.
-    let took = within(Duration::from_secs(12), || {
+    let took = within(Duration::from_secs(12), ALL_PATIENCE, || {
         let (took, finished) = bomb(Init::new(mode).contained(200).options(["--grace", "300ms"]));
         assert_eq!(finished.ending, Ending::Exited(3));
         finished.assert_nothing_survives();
@@ -111,8 +114,9 @@ fn cpu_time(pid: i32) -> Option<Duration> {
 }
 
 fn a_thousand(mode: Mode) {
-    for options in [&["--leftovers", "kill"][..], &["--grace", "5s"]] {
-        let took = within(Duration::from_secs(1), || tear_down(mode, 1000, options, None).0);
+    const GRACE: Duration = Duration::from_secs(5);
+    for (options, lost) in [(["--leftovers", "kill"], PATIENCE), (["--grace", "5s"], GRACE)] {
+        let took = within(Duration::from_secs(1), lost, || tear_down(mode, 1000, &options, None).0);
         measured(&format!("1,000 leftovers as {}, {options:?}: {took:?}", mode.name()));
     }
 }

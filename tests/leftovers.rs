@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::report::SLEEP;
 use crate::support::{
-    Ending, Finished, Init, Mode, NOBODY, Running, Suite, TemporaryDirectory, deadline, find_program, poll,
-    probe, process, sexton_only, skip, under_test, within,
+    DEFAULT_GRACE, Ending, Finished, Init, Mode, NOBODY, PATIENCE, Running, Suite, TemporaryDirectory,
+    deadline, find_program, poll, probe, process, sexton_only, skip, under_test, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -101,7 +101,7 @@ fn wait(mode: Mode) {
 
 /// The kernel ends what a PID 1 leaves, so there it only must not take long.
 fn leave(mode: Mode) {
-    within(Duration::from_secs(4), || {
+    within(Duration::from_secs(4), DEFAULT_GRACE, || {
         let start = Instant::now();
         let finished = leaky_job(mode, &["--leftovers", "leave"]).run();
         let took = start.elapsed();
@@ -139,7 +139,7 @@ fn handler_gets_its_time(mode: Mode) {
 fn reader_is_not_held_up(mode: Mode) {
     let script =
         "setsid sleep 1000 & (setsid sh -c 'sleep 1000; :' &); nohup sleep 1000 & echo result; exit 0";
-    within(Duration::from_secs(1), || {
+    within(Duration::from_secs(1), DEFAULT_GRACE, || {
         let mut running = Init::new(mode).shell(script).spawn();
         assert_eq!(running.next_line().text, "result");
         let start = Instant::now();
@@ -218,7 +218,7 @@ fn another_users(mode: Mode) {
         "{setpriv} --reuid=0 sh -c '{setpriv} --reuid={NOBODY} sleep 1001 & exec sleep 1002' & read line; exit 6"
     );
     for options in [&["--grace", "200ms"][..], &["--leftovers", "kill"]] {
-        within(Duration::from_secs(1), || {
+        within(Duration::from_secs(1), PATIENCE, || {
             let init = Init::new(mode).contained(50).user(NOBODY).options(options.iter().copied());
             let mut running = init.shell(&script).spawn();
             poll("both have become sleep", || (count_of_sleep(&running) == 2).then_some(()));
@@ -261,7 +261,7 @@ fn children_from_before_cost_little() {
     let sexton = under_test().path().display().to_string();
     let forks = probe("fork_forever").display().to_string();
     let inner = format!("exec {sexton} -- sh -c '{forks} 2000 && read line; exit 7'");
-    within(Duration::from_secs(2), || {
+    within(Duration::from_secs(2), DEFAULT_GRACE, || {
         let init = Init::new(Mode::Subreaper).contained(2050);
         let mut running = init.shell(&format!("{SLEEP}; {inner}")).spawn();
         assert_eq!(running.next_line().text, "done 2000");

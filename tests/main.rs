@@ -81,5 +81,6 @@ fn run_tests() {
     examples::tests(&mut suite);
     engines::tests(&mut suite);
     docs::tests(&mut suite);
+    support::waiting::tests(&mut suite);
     libtest2_mimic::Harness::with_env().discover(suite.trials).main()
 }

@@ -169,7 +169,9 @@ fn storm(mode: Mode) {
 }
 
 fn latency_in_a_storm(mode: Mode) {
-    let median = within(Duration::from_millis(10), || median_latency_in_a_storm(mode));
+    // A stall spoils some samples and not their median. [S9] promises 100 ms.
+    let promised = Duration::from_millis(100);
+    let median = within(Duration::from_millis(10), promised, || median_latency_in_a_storm(mode));
     measured(&format!("signal in a storm as {}: median {median:?} of {SAMPLES}", mode.name()));
 }
 

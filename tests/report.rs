@@ -13,8 +13,8 @@ use nix::sys::stat::Mode as Permission;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Ending, Init, Mode, NOBODY, Suite, TemporaryDirectory, find_program, poll, probe, sexton_only, skip,
-    under_test, within,
+    Ending, Init, LONGER_THAN_A_STALL, Mode, NOBODY, Suite, TemporaryDirectory, costs_at_most, find_program,
+    poll, probe, sexton_only, skip, under_test, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -356,7 +356,7 @@ fn relative_path(mode: Mode) {
 }
 
 fn full_stderr(mode: Mode) {
-    within(Duration::from_secs(5), || {
+    within(Duration::from_secs(5), LONGER_THAN_A_STALL, || {
         let start = Instant::now();
         let init = Init::new(mode).full_stderr().options(["--report", "-"]);
         assert_eq!(init.shell("exit 6").spawn().wait(), Ending::Exited(6));
@@ -367,7 +367,8 @@ fn full_stderr(mode: Mode) {
 /// A report of a megabyte, and a reader that takes 4 KiB of it at a time.
 fn slow_stderr() {
     sexton_only();
-    within(Duration::from_secs(5), || {
+    // The reader needs 25 s for all of it, less what the pipe holds.
+    within(Duration::from_secs(5), Duration::from_secs(20), || {
         let words = vec!["x".repeat(100_000); 10];
         let mut command = Command::new(under_test().path());
         command.args(["--report", "-", "--", "true"]).args(words).stderr(Stdio::piped());
@@ -419,7 +420,7 @@ fn resources_of_the_tree(mode: Mode) {
     };
     let memory = |report: &Value| report["resources"]["max_rss_bytes"].as_u64().expect("a number");
     // In a virtual machine that stands still, that is counted for whoever has the processor.
-    within(Duration::from_millis(50), || {
+    costs_at_most(Duration::from_millis(50), || {
         let (_, idle) = report_of(mode, &[], "sleep 0.3");
         assert!(memory(&idle) < 20_000_000, "{idle}");
         Duration::from_secs_f64(cpu(&idle))
@@ -435,7 +436,7 @@ fn cpu_before_the_start() {
     sexton_only();
     let sexton = under_test().path().display().to_string();
     let burn = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
-    within(Duration::from_millis(30), || {
+    costs_at_most(Duration::from_millis(30), || {
         let init = Init::new(Mode::Subreaper);
         let finished = init.shell(&format!("sh -c '{burn}'; exec {sexton} --report - -- true")).run();
         let report: Value = serde_json::from_str(&finished.stderr).expect("the report is on stderr");

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::raw::{self, Payload, bit};
 use crate::support::{
-    Ending, Init, Mode, NOBODY, Suite, deadline, find_program, poll, probe, process, sexton_only, skip,
-    within,
+    Ending, Init, LONGER_THAN_A_STALL, Mode, NOBODY, PATIENCE, Suite, deadline, find_program, poll, probe,
+    process, sexton_only, skip, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -29,7 +29,7 @@ const TERM: i32 = 15;
 
 fn delay(mode: Mode) {
     const DELAY: Duration = Duration::from_millis(400);
-    within(DELAY + Duration::from_secs(1), || {
+    within(DELAY + Duration::from_secs(1), LONGER_THAN_A_STALL, || {
         let init = Init::new(mode).options(["--stop-delay", "400ms"]);
         let mut running = init.program(probe("print_signals")).spawn();
         running.ready();
@@ -108,7 +108,7 @@ fn kill_after(mode: Mode) {
     let program = probe("ignore_sigterm");
     let script = format!("trap '' TERM; (setsid {} &); while :; do sleep 1000; done", program.display());
     const KILL_AFTER: Duration = Duration::from_millis(300);
-    within(KILL_AFTER + Duration::from_secs(1), || {
+    within(KILL_AFTER + Duration::from_secs(1), KILL_AFTER + PATIENCE, || {
         let init = Init::new(mode).contained(50).options(["-k", "300ms", "--grace", "1h"]);
         let mut running = init.shell(&script).spawn();
         running.ready();
@@ -126,7 +126,7 @@ fn timeout_kills(mode: Mode) {
     let program = probe("ignore_sigterm");
     let script = format!("(setsid {} &); while :; do sleep 1000; done", program.display());
     const BOTH: Duration = Duration::from_secs(2);
-    within(BOTH + Duration::from_secs(1), || {
+    within(BOTH + Duration::from_secs(1), BOTH + PATIENCE, || {
         let start = Instant::now();
         let init = Init::new(mode).contained(50).ignore([TERM]).options(["--timeout", "1s", "-k", "1s"]);
         let finished = init.shell(&script).run();
@@ -140,7 +140,7 @@ fn timeout_kills(mode: Mode) {
 
 fn timeout_then_grace(mode: Mode) {
     const BOTH: Duration = Duration::from_millis(400);
-    within(BOTH + Duration::from_secs(1), || {
+    within(BOTH + Duration::from_secs(1), BOTH + PATIENCE, || {
         let start = Instant::now();
         // From the start on: 100 ms may be too little for the program to ignore it itself.
         let init = Init::new(mode).ignore([TERM]).options(["--timeout=100ms", "--grace=300ms"]);

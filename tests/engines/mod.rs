@@ -16,7 +16,8 @@ use engine::{Container, Engine, Image, alone_with_engines, with_engines};
 
 use crate::support::pty::{CTRL_C, CTRL_Z};
 use crate::support::{
-    Ending, Mode, Suite, TemporaryDirectory, Terminal, Wrapper, find_program, poll, skip, under_test, within,
+    DEFAULT_GRACE, Ending, Mode, Suite, TemporaryDirectory, Terminal, Wrapper, find_program, poll, skip,
+    under_test, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -61,7 +62,7 @@ fn exit_codes(engine: Engine) {
 
 /// Starts and stops a container, which is to be quick. The engines kill after ten seconds.
 fn stops_with(engine: Engine, script: &str, code: i32, logs: &str) {
-    within(Duration::from_secs(2), || {
+    within(Duration::from_secs(2), DEFAULT_GRACE, || {
         let container = Container::new(engine, Image::Busybox).start(&[], &["sh", "-c", script]);
         let start = Instant::now();
         engine.succeed(["stop", &container.name]);

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
-    Ending, Init, Mode, Suite, TemporaryDirectory, find_program, probe, sexton_only, skip, under_test, within,
+    Ending, Init, Mode, Suite, TemporaryDirectory, costs_at_most, find_program, probe, sexton_only, skip,
+    under_test,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -228,7 +229,7 @@ fn twenty_thousand(_: Mode) {
     let script = "$Z 20000 > $D/ready & read line < $D/ready || { echo too many code 3; exit; }
         date +%s%N; $S --inspect > $D/text; echo $?; date +%s%N; head -1 $D/text; true";
     let limit = if cfg!(debug_assertions) { 5 } else { 1 };
-    within(Duration::from_secs(limit), || {
+    costs_at_most(Duration::from_secs(limit), || {
         let said = below_sexton(script, "> /dev/null");
         if said.code == 3 {
             skip("20,000 processes are too many here");

@@ -10,47 +10,7 @@ use nix::unistd::Pid;
 use super::containment::PidsLimit;
 use super::output::{Line, Output};
 use super::raw::{self, Payload};
-use super::{Mode, process, skip, suite};
-
-/// How long anything may take that must happen. Reached only by a failing test, so there is no need to be short: a
-/// machine with busy loops on all its processors takes more than 15 s to make 20,000 zombies.
-pub(crate) fn deadline() -> Duration {
-    let seconds = std::env::var("SEXTON_TEST_DEADLINE").ok().and_then(|word| word.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(60))
-}
-
-/// Waits until `check` gives something.
-pub(crate) fn poll<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
-    try_poll(deadline(), check).unwrap_or_else(|| panic!("not within {:?}: {what}", deadline()))
-}
-
-pub(crate) fn try_poll<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + limit;
-    loop {
-        // The last look is after the deadline, also when the one before took long.
-        let is_last = Instant::now() > deadline;
-        let found = check();
-        if found.is_some() || is_last {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Measures up to three times, until it took no longer than `limit`, and returns what it took then. A machine that stands
-/// still for a second hits one of three; what is slow itself is so in all.
-#[track_caller]
-pub(crate) fn within(limit: Duration, mut measure: impl FnMut() -> Duration) -> Duration {
-    let mut all = Vec::new();
-    while all.len() < 3 {
-        let took = measure();
-        if took <= limit {
-            return took;
-        }
-        all.push(took);
-    }
-    panic!("not once within {limit:?}, but {all:?}");
-}
+use super::{Mode, deadline, poll, process, skip, suite, try_poll};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
