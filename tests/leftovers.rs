@@ -222,8 +222,8 @@ fn another_users(mode: Mode) {
             let init = Init::new(mode).contained(50).user(NOBODY).options(options.iter().copied());
             let mut running = init.shell(&script).spawn();
             poll("both have become sleep", || (count_of_sleep(&running) == 2).then_some(()));
-            running.write_line("go");
             let start = Instant::now();
+            running.write_line("go");
             running.wait();
             let took = start.elapsed();
             let finished = running.finish();
@@ -265,8 +265,8 @@ fn children_from_before_cost_little() {
         let init = Init::new(Mode::Subreaper).contained(2050);
         let mut running = init.shell(&format!("{SLEEP}; {inner}")).spawn();
         assert_eq!(running.next_line().text, "done 2000");
-        running.write_line("go");
         let start = Instant::now();
+        running.write_line("go");
         assert_eq!(running.wait(), Ending::Exited(7));
         let took = start.elapsed();
         running.finish().assert_nothing_survives();
