@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::drop_in::Tool;
 use crate::support::pty::{CTRL_C, CTRL_Z};
 use crate::support::{
-    Ending, Init, Mode, Running, Shell, Suite, TemporaryDirectory, Terminal, Wrapper, poll, probe, process,
-    raw, try_poll,
+    Ending, Init, Mode, Running, Shell, Suite, TemporaryDirectory, Terminal, Wrapper, deadline, poll, probe,
+    process, raw, try_poll,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -38,7 +38,7 @@ pub(crate) fn init(mode: Mode, path: &Path, options: &[&str]) -> Init {
 
 fn same_in_all(what: impl Fn(&Path, &'static [&'static str]) -> String) {
     for (name, options) in TOOLS {
-        Tool::new(name).assert_same(options, |path| what(path, options));
+        Tool::new(name).assert_same(options, |path, _| what(path, options));
     }
 }
 
@@ -78,16 +78,23 @@ fn same_delivery(mode: Mode) {
     });
 }
 
-/// The signals that print_signals gets when these are sent, one after the other.
-fn received(mut running: Running, sent: &[i32], last: i32) -> Vec<i32> {
+/// What print_signals gets of these signals, sent one after the other; `original` is what it got below the original.
+fn received(
+    mut running: Running,
+    sent: &[i32],
+    last: i32,
+    original: Option<&Vec<Option<i32>>>,
+) -> Vec<Option<i32>> {
     running.ready();
     let mut received = Vec::new();
-    for signal in sent {
+    for (index, signal) in sent.iter().enumerate() {
         running.signal(*signal);
         // The next is sent when this one has arrived or is known not to: two that pend have no order.
-        if let Some(signal) = running.received_within(Duration::from_millis(500)) {
-            received.push(signal.number);
-        }
+        let must_arrive = original.is_some_and(|original| original[index].is_some());
+        let limit = if must_arrive { deadline() } else { Duration::from_millis(500) };
+        let number = running.received_within(limit).map(|received| received.number);
+        assert!(number.is_some() || !must_arrive, "signal {signal} is lost");
+        received.push(number);
     }
     running.signal(last);
     let end = running.received().number;
@@ -109,10 +116,10 @@ fn same_rewrites(mode: Mode) {
         if !mode.is_pid1() && sent.contains(&20) {
             continue;
         }
-        tool.assert_same((options, sent), |path| {
+        tool.assert_same((options, sent), |path, original| {
             let options: Vec<&str> = options.iter().copied().chain(["--"]).collect();
             let running = init(mode, path, &options).program(probe("print_signals")).args(["--keep"]).spawn();
-            received(running, sent, 12)
+            received(running, sent, 12, original)
         });
     }
 }
