@@ -1,4 +1,4 @@
-//! [E], as far as it is about exit statuses, and the own process group of [J].
+//! [E]: exit statuses. [J1]: the program's own process group.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn every_exit_code(mode: Mode) {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Those whose default action is not to end: CHLD, CONT, URG, WINCH are ignored, and four stop.
+/// By default CHLD, URG and WINCH are ignored, CONT continues, and four signals stop.
 fn is_fatal(signal: i32) -> bool {
     ![17, 18, 19, 20, 21, 22, 23, 28].contains(&signal)
 }
@@ -69,7 +69,7 @@ fn every_fatal_signal(mode: Mode) {
 
 fn not_found(mode: Mode) {
     for program in ["/nowhere/at/all", "sexton-test-no-such-program"] {
-        // Not the test's PATH: a directory there that the user cannot search makes it EACCES, which is 126.
+        // Not the test's PATH: a directory in it that the user cannot search gives EACCES, and so 126.
         let init = Init::new(mode).env("PATH", "/usr/local/bin:/usr/bin:/bin");
         assert_eq!(init.program(program).run().ending, Ending::Exited(127), "{program}");
     }
@@ -105,7 +105,7 @@ fn remap(mode: Mode) {
         (&["-e", "7:8", "-e", "143"], "exit 7", 8),
         (&["-e", "0:255"], "exit 0", 255),
         (&["-e", "7:8"], "exit 6", 6),
-        // A code is remapped, whatever it came from.
+        // A code is remapped wherever it comes from.
         (&["-e", "143:1"], "exit 143", 1),
     ];
     for (options, script, expected) in cases {
@@ -114,7 +114,7 @@ fn remap(mode: Mode) {
     }
 }
 
-/// Whatever becomes of the orphan, the status is the program's, and comes within the default grace.
+/// Whatever happens to the orphan, the status is the program's.
 fn ends_though_an_orphan_lives(mode: Mode) {
     let script = "(sleep 1000 >&- 2>&- &); exit 9";
     assert_eq!(Init::new(mode).shell(script).run().ending, Ending::Exited(9));
@@ -131,7 +131,7 @@ fn reraise_always() {
             let finished = show_world_and_die(mode, signal).options(["--reraise", "always"]).run();
             assert_eq!(finished.ending, Ending::Signaled { signal, core: false });
         }
-        // What it was started with must not keep it alive.
+        // A mask and ignored signals that it inherited must not keep it alive.
         let finished =
             show_world_and_die(mode, 15).options(["--reraise=always"]).mask(u64::MAX).ignore([15]).run();
         assert_eq!(finished.ending, Ending::Signaled { signal: 15, core: false });
@@ -140,7 +140,7 @@ fn reraise_always() {
     }
 }
 
-/// As root, because sexton stands in `/`, where nobody else could write a core file anyway.
+/// Needs root: sexton's working directory is `/`, where nobody else could write a core file anyway.
 fn reraise_without_core() {
     let hard_limit = getrlimit(Resource::RLIMIT_CORE).map(|(_, hard)| hard);
     if !nix::unistd::geteuid().is_root() || hard_limit != Ok(RLIM_INFINITY) {
@@ -172,7 +172,7 @@ fn parent_death_signal(mode: Mode) {
 }
 
 fn parent_dead_before_the_start() {
-    // Blocked, because the program gets it before it could have set anything.
+    // Blocked, because it arrives before the program can set anything up.
     let init = Init::new(Mode::Subreaper).orphan().mask(bit(10)).options(["-p", "USR1"]);
     let mut running = init.program(probe("print_signals")).spawn();
     running.ready();
@@ -187,7 +187,7 @@ fn no_signal_without_the_option() {
     assert_eq!(running.received().number, 10, "the first signal is the one that was sent");
 }
 
-/// The default of the test support: a session leader without a terminal.
+/// By default the tests' init is a session leader without a terminal.
 fn own_group(mode: Mode) {
     let world = Init::new(mode).program(probe("show_world")).run().world();
     assert_eq!(world["process_group"], world["pid"]);
@@ -197,7 +197,7 @@ fn own_group(mode: Mode) {
 fn own_group_without_a_terminal() {
     let world = Init::new(Mode::Subreaper).session_member().program(probe("show_world")).run().world();
     assert_eq!(world["process_group"], world["pid"]);
-    assert_ne!(world["session"], world["pid"], "the session stays the one of the init");
+    assert_ne!(world["session"], world["pid"], "the program stays in the init's session");
 }
 
 fn own_group_with_deliver_group(mode: Mode) {

@@ -1,6 +1,6 @@
-//! [E3], the hard ones: leftovers that fork faster than anybody can list them, and thousands of them.
+//! [E3], the hard cases: leftovers that fork faster than anybody can list them, and thousands of leftovers.
 //!
-//! All of them run in a PID namespace and below a limit on processes of their own, as PID 1 and not.
+//! Each test has a PID namespace and a limit on processes of its own, with sexton as PID 1 and as a subreaper.
 
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,11 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.alone_in_modes("hard_leftovers::e3_cost_stays_linear_up_to_10000", reaping, cost_stays_linear);
 }
 
-/// The links of the chain live some 100 us each, and are gone by the time that anybody has listed them.
+/// Each link of the chain lives for some 100 us, and is gone before anybody has listed it.
 fn chains(mode: Mode) {
     let mut times = Vec::new();
     for number in 0..200 {
-        // sexton gives up after three seconds without a death, so this is no bound but a sanity check.
+        // The second is only a sanity check: sexton gives up after three seconds without a death.
         times.push(within(Duration::from_secs(1), PATIENCE, || {
             let init = Init::new(mode).contained(200).options(["--leftovers", "kill", "--report", "-"]);
             let finished = init.program(probe("chain")).run();
@@ -68,7 +68,7 @@ fn fork_bombs(mode: Mode) {
 }
 
 fn larger_fork_bomb(mode: Mode) {
-    // Hundreds of processes that want the processors leave sexton little of them, so no second is promised here.
+    // Hundreds of busy processes leave sexton little processor time, so a second is not promised here.
     let took = within(Duration::from_secs(12), ALL_PATIENCE, || {
         let (took, finished) = bomb(Init::new(mode).contained(200).options(["--grace", "300ms"]));
         assert_eq!(finished.ending, Ending::Exited(3));
@@ -78,8 +78,8 @@ fn larger_fork_bomb(mode: Mode) {
     measured(&format!("a fork bomb of 200 as {}: {took:?}, grace 300 ms", mode.name()));
 }
 
-/// How long sexton takes from the program's end to its own, and its own CPU time for that, with so many leftovers.
-/// Meanwhile `help`, if any, is called again and again, with the leftovers, the oldest first.
+/// How long sexton takes from the program's end to its own with `count` leftovers, and its own CPU time for that.
+/// Meanwhile `help`, if any, is called repeatedly with the leftovers, oldest first.
 fn tear_down(mode: Mode, count: u32, options: &[&str], help: Option<fn(&[i32])>) -> (Duration, Duration) {
     let script = format!("{} {count} && read line; exit 4", probe("fork_forever").display());
     let init = Init::new(mode).contained(count + 10).options(options.iter().copied());
@@ -107,7 +107,7 @@ fn tear_down(mode: Mode, count: u32, options: &[&str], help: Option<fn(&[i32])>)
     (took, after - before)
 }
 
-/// What the process itself has used, in nanoseconds, unlike /proc/PID/stat.
+/// CPU time of the process itself, to the nanosecond. (/proc/PID/stat has clock ticks.)
 fn cpu_time(pid: i32) -> Option<Duration> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
@@ -121,15 +121,15 @@ fn a_thousand(mode: Mode) {
     }
 }
 
-/// sexton's own CPU time for each must not grow with their number. (The time on the clock is mostly the kernel's,
-/// whose exits of 10,000 forks of one process wait for one another.) A margin of three is for caches and
-/// noise; what is quadratic would be at ten. What another process of the machine does to one of three runs does not count.
+/// sexton's own CPU time per leftover must not grow with their number. (The wall-clock time is mostly the kernel's:
+/// the exits of 10,000 forks of one process wait for one another.) A factor of three allows for caches and noise; a
+/// quadratic cost would show as ten. The median leaves out one run of three that another process disturbs.
 fn cost_stays_linear(mode: Mode) {
     let limit = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
     if limit.trim().parse().is_ok_and(|limit: u32| limit < 15_000) {
         skip(format!("needs 15,000 PIDs, and kernel.pid_max is {}", limit.trim()));
     }
-    // wait(2) searches from the oldest child on, so it is hardest where the youngest die first.
+    // wait(2) searches from the oldest child on, so it costs most where the youngest die first.
     let youngest_first: Option<fn(&[i32])> = Some(kill_youngest_first);
     for (options, help) in [
         (["--leftovers", "kill"], None),
@@ -149,10 +149,10 @@ fn cost_stays_linear(mode: Mode) {
             "as {}, {options:?}: (CPU for each, time) of 1,000 {of_few:?}, of 10,000 {of_many:?}",
             mode.name()
         ));
-        // The grace, and all the patience with what SIGKILL was sent to: whoever waits that long has lost a wake-up.
+        // As long as the grace here, and as the longest wait after SIGKILL.
         let lost = of_few.iter().chain(&of_many).any(|(_, took)| *took >= ALL_PATIENCE);
         assert!(!lost, "{options:?}: a wake-up was lost: (CPU for each, time) {of_few:?}, {of_many:?}");
-        // Below this it is the kernel's locks that count, not what sexton does.
+        // Below this the kernel's locks dominate, not what sexton does.
         let linear = of_few[0].0.max(Duration::from_micros(25));
         assert!(of_many[1].0 < linear * 3, "{options:?}: (CPU for each, time) {of_few:?}, but {of_many:?}");
     }

@@ -1,6 +1,6 @@
-//! [E3]: what becomes of the processes that a program leaves behind.
+//! [E3]: what happens to the processes that a program leaves behind.
 //!
-//! Each runs in a PID namespace of its own, also where sexton is not PID 1 in it, so that what is left can be counted.
+//! Where survivors are counted, the init runs in a PID namespace of its own, even if it is not PID 1 there.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -33,13 +33,13 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("leftovers::e3_a_foreign_proc_leads_to_no_wrong_signal", foreign_proc);
 }
 
-/// The report on stderr, the only thing there in this form.
+/// The report: the only JSON on stderr.
 fn report(finished: &Finished) -> Value {
     let line = finished.stderr.lines().find(|line| line.starts_with('{')).unwrap_or_default();
     serde_json::from_str(line).unwrap_or_else(|error| panic!("no report on stderr: {error}"))
 }
 
-/// Name and signal of each leftover, in the order of the names.
+/// Each leftover and the signal that ended it, sorted by name.
 fn ends(finished: &Finished) -> Vec<(String, String)> {
     let report = report(finished);
     let leftovers = report["leftovers"].as_array().expect("a list");
@@ -57,7 +57,7 @@ fn leaky_job(mode: Mode, options: &[&str]) -> Init {
 
 fn terminate(mode: Mode) {
     let start = Instant::now();
-    // All but one end by SIGTERM, and must have a processor for that in time.
+    // Long enough for all but one to get a processor and end by SIGTERM.
     let finished = leaky_job(mode, &["--grace", "2s"]).run();
     let took = start.elapsed();
     finished.assert_nothing_survives();
@@ -71,7 +71,7 @@ fn terminate(mode: Mode) {
         ("leak-stubborn", "SIGKILL"),
     ];
     assert_eq!(ends(&finished), expected.map(|(name, signal)| (name.to_owned(), signal.to_owned())));
-    assert!(finished.stderr.contains("leak-stubborn"), "no warning names the one that had to be killed");
+    assert!(finished.stderr.contains("leak-stubborn"), "no warning names the leftover that had to be killed");
 }
 
 fn kill(mode: Mode) {
@@ -82,10 +82,10 @@ fn kill(mode: Mode) {
     assert!(ends.iter().all(|(_, signal)| signal == "SIGKILL"), "{ends:?}");
 }
 
-/// Waits until sexton has told that the program has ended.
+/// Waits for sexton's message that the program has ended.
 fn program_has_ended(running: &Running) {
     let told = running.stderr.text_until(deadline(), |text| text.contains("the program exited"));
-    assert!(told, "the program does not end");
+    assert!(told, "no message says that the program has ended");
 }
 
 fn wait(mode: Mode) {
@@ -99,14 +99,14 @@ fn wait(mode: Mode) {
     finished.assert_nothing_survives();
 }
 
-/// The kernel ends what a PID 1 leaves, so there it only must not take long.
+/// As PID 1 nothing survives, because the kernel ends the rest. It only must not take long.
 fn leave(mode: Mode) {
     within(Duration::from_secs(4), DEFAULT_GRACE, || {
         let start = Instant::now();
         let finished = leaky_job(mode, &["--leftovers", "leave"]).run();
         let took = start.elapsed();
         if let Some(survivors) = &finished.survivors {
-            // The kernel hangs up the group of the one that is stopped, as nobody is left who could continue it.
+            // In the program's group one is stopped, so the kernel hangs the group up when it is orphaned.
             assert!(survivors.contains("leak-daemon"), "{survivors}");
         }
         let report = report(&finished);
@@ -134,8 +134,8 @@ fn handler_gets_its_time(mode: Mode) {
     finished.assert_nothing_survives();
 }
 
-/// The daemons hold the pipe, and nobody but the init could end them. (Below tini, dumb-init and catatonit the reader
-/// waits until they end by themselves, unless the init is PID 1.)
+/// The daemons hold the pipe, and only the init can end them. (Below tini, dumb-init and catatonit the reader waits
+/// until they end by themselves, unless the init is PID 1.)
 fn reader_is_not_held_up(mode: Mode) {
     let script =
         "setsid sleep 1000 & (setsid sh -c 'sleep 1000; :' &); nohup sleep 1000 & echo result; exit 0";
@@ -143,7 +143,7 @@ fn reader_is_not_held_up(mode: Mode) {
         let mut running = Init::new(mode).shell(script).spawn();
         assert_eq!(running.next_line().text, "result");
         let start = Instant::now();
-        assert!(running.stdout.ends_within(deadline()), "the pipe has no end after the job's");
+        assert!(running.stdout.ends_within(deadline()), "the pipe outlives the job");
         let took = start.elapsed();
         assert_eq!(running.wait(), Ending::Exited(0));
         took
@@ -165,7 +165,7 @@ fn further_stop_request(mode: Mode) {
     finished.assert_nothing_survives();
 }
 
-/// Runs a job that leaves `leftover` behind, which prints `ready PID` in its own way.
+/// Runs a job that leaves `leftover` behind, a command that prints `ready PID`.
 fn leave_behind(mode: Mode, leftover: &str) -> Finished {
     let init = Init::new(mode).contained(50).options(["--grace", "200ms"]);
     let mut running = init.shell(&format!("{leftover} & read line; exit 6")).spawn();
@@ -201,7 +201,7 @@ fn nested_user_namespace(mode: Mode) {
     leave_behind(mode, &format!("{} --user --pid --fork {}", unshare.display(), program.display()));
 }
 
-/// A directory with a setpriv(1) that makes anybody root.
+/// A directory with a setuid-root setpriv(1).
 fn with_setuid_root() -> (TemporaryDirectory, PathBuf) {
     let setpriv = find_program("setpriv").unwrap_or_else(|| skip("needs setpriv"));
     let directory = TemporaryDirectory::new();
@@ -210,7 +210,7 @@ fn with_setuid_root() -> (TemporaryDirectory, PathBuf) {
     (directory, path)
 }
 
-/// sexton runs as nobody. Root's leftover cannot be ended; nobody's below it can.
+/// sexton runs as nobody. It cannot end root's leftover, but it can end nobody's below that.
 fn another_users(mode: Mode) {
     let (_directory, setpriv) = with_setuid_root();
     let setpriv = setpriv.display();
@@ -221,7 +221,7 @@ fn another_users(mode: Mode) {
         within(Duration::from_secs(1), PATIENCE, || {
             let init = Init::new(mode).contained(50).user(NOBODY).options(options.iter().copied());
             let mut running = init.shell(&script).spawn();
-            poll("both have become sleep", || (count_of_sleep(&running) == 2).then_some(()));
+            poll("both are sleep", || (count_of_sleep(&running) == 2).then_some(()));
             let start = Instant::now();
             running.write_line("go");
             running.wait();
@@ -230,7 +230,7 @@ fn another_users(mode: Mode) {
             assert_eq!(finished.ending, Ending::Exited(6), "{options:?}");
             let warned =
                 finished.stderr.lines().any(|line| line.contains("cannot end") && line.contains("(sleep)"));
-            assert!(warned, "no warning names the one that is left: {}", finished.stderr);
+            assert!(warned, "no warning names the process that is left: {}", finished.stderr);
             if let Some(survivors) = &finished.survivors {
                 assert_eq!(survivors.matches("sleep").count(), 1, "{options:?}: {survivors}");
             }
@@ -239,7 +239,7 @@ fn another_users(mode: Mode) {
     }
 }
 
-/// A sexton within a sexton, which has a child before it starts its program.
+/// The inner of two sextons has a child from before it starts its program.
 fn children_from_before() {
     sexton_only();
     let sexton = under_test().path().display().to_string();
@@ -251,7 +251,7 @@ fn children_from_before() {
         finished.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let leftovers: Vec<_> =
         reports.iter().map(|report| report["leftovers"].as_array().expect("a list").len()).collect();
-    assert_eq!(leftovers, [5, 1], "of the inner one, and of the outer");
+    assert_eq!(leftovers, [5, 1], "leftovers of the inner sexton, and of the outer");
     assert_eq!(reports[1]["leftovers"][0]["command_line"], serde_json::json!(["sleep", "1000"]));
     finished.assert_nothing_survives();
 }
@@ -274,8 +274,9 @@ fn children_from_before_cost_little() {
     });
 }
 
-/// In a PID namespace without a /proc of its own, the PIDs in /proc are others': here the inner sexton has PID 2, and
-/// in /proc PID 2 is another with children from PID 3 on, which inside are the bystanders' PIDs.
+/// In a PID namespace without its own /proc, the PIDs in /proc belong to other processes. Here the inner sexton is
+/// PID 2. In /proc, PID 2 is another process, and its children have PIDs from 3 on, which inside are those of
+/// bystanders.
 fn foreign_proc() {
     sexton_only();
     let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
@@ -292,19 +293,19 @@ fn foreign_proc() {
     running.ready();
     running.write_line("end");
     assert_eq!(running.next_line().text, "status 4");
-    poll("the last has become sleep", || {
+    poll("the last shell is sleep too", || {
         process::descendants(running.pid).iter().any(inner_is_sleep).then_some(())
     });
-    assert_eq!(count_of_sleep(&running), 17, "with the one that was the shell");
+    assert_eq!(count_of_sleep(&running), 17, "including the one that was a shell");
 }
 
-/// How many processes below it run sleep.
+/// How many processes below the init run sleep.
 fn count_of_sleep(running: &Running) -> usize {
     let all = process::descendants(running.pid).into_iter();
     all.filter(|process| process.name == "sleep" && !process.is_zombie()).count()
 }
 
-/// Whether it is the PID 1 of a namespace, and runs sleep.
+/// Whether the process runs sleep as PID 1 of a namespace.
 fn inner_is_sleep(process: &process::Process) -> bool {
     process.name == "sleep" && process::inner_pid(process.pid) == Some(1)
 }

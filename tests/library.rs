@@ -1,4 +1,4 @@
-//! The library: sexton as a part of another program. The examples `web_server` and `launch` are those programs.
+//! The library: sexton as part of another program, here of the examples `web_server` and `launch`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("library::a_filter_that_refuses_unshare_is_no_hindrance", filtered);
 }
 
-/// The web server, and what it prints.
+/// The web server and its output.
 struct Server {
     child: Child,
     output: Output,
@@ -51,13 +51,15 @@ impl Server {
         line.text
     }
 
-    /// PID 1 of the namespace, as seen from here.
+    /// PID 1 of the namespace, as the test sees it.
     fn init(&self) -> i32 {
-        poll("the init", || process::children(self.child.id().cast_signed()).first().map(|child| child.pid))
+        poll("the namespace has an init", || {
+            process::children(self.child.id().cast_signed()).first().map(|child| child.pid)
+        })
     }
 
     fn wait(&mut self) -> Option<i32> {
-        poll("the end", || self.child.try_wait().expect("cannot wait for the server")).code()
+        poll("the server ends", || self.child.try_wait().expect("cannot wait for the server")).code()
     }
 }
 
@@ -68,7 +70,7 @@ impl Drop for Server {
     }
 }
 
-/// The PID that the server has itself, and its address.
+/// The PID that the server sees itself as, and its address.
 fn ready(server: &mut Server) -> (String, String) {
     let line = server.line();
     let words: Vec<&str> = line.split(' ').collect();
@@ -111,8 +113,8 @@ fn orphans_of_a_server() {
         .expect("cannot enter the namespace");
     assert!(made.success());
     let names = || process::children(init).iter().map(|child| child.name.clone()).collect::<Vec<_>>();
-    poll("the orphan, adopted or gone", || (names().len() <= 2).then_some(()));
-    poll("the server alone", || {
+    poll("the orphan is adopted or gone", || (names().len() <= 2).then_some(()));
+    poll("only the server is left", || {
         (names().len() == 1 && !process::children(init)[0].is_zombie()).then_some(())
     });
 }
@@ -139,20 +141,20 @@ fn launched_world() {
     assert_eq!(code, Some(0));
     let ignored = told.lines().next().and_then(|line| line.strip_prefix("SigIgn:\t")).expect("the line");
     let ignored = u64::from_str_radix(ignored, 16).expect("a mask");
-    // Of the launcher's std; the harness's posix_spawn(3) may leave glibc's own 32 and 33 ignored besides.
+    // The launcher's Rust runtime ignores it. (The harness's posix_spawn(3) may leave glibc's own 32 and 33 ignored.)
     assert_eq!(ignored & raw::bit(nix::libc::SIGPIPE), 0, "{told}");
     let (_, told) = launch(&["sh", "-c", "echo $LAUNCHED"]);
     assert!(told.starts_with("yes\n"), "{told}");
 }
 
-/// As in a container under Docker's seccomp profile.
+/// As under Docker's seccomp profile.
 fn filtered() {
     let launch = || Init::new(Mode::Child).instead([probe("launch")]).without_separator();
     let finished = launch().world("no-unshare").shell("exit 3").run();
     assert_eq!(finished.ending, support::Ending::Exited(3));
 }
 
-/// sd_listen_fds(3)
+/// Socket activation, as in sd_listen_fds(3).
 fn sockets() {
     let init = Init::new(Mode::Pid1).instead([probe("show_world")]).without_separator();
     let init = init.env("LISTEN_PID", "1").env("LISTEN_FDS", "1").env("LISTEN_PIDFDID", "77");
@@ -164,7 +166,7 @@ fn sockets() {
 }
 
 fn several_threads() {
-    // This thread is one, and the harness's main thread is another.
+    // This thread is one; the harness's main thread is another.
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let other = std::thread::spawn(move || held.recv());
     let result = Launcher::new("true").run();

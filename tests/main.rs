@@ -1,7 +1,7 @@
-//! The behaviour of sexton; the names of the tests begin with the points of what it promises.
+//! The tests of sexton's behaviour. A test's name has the point of sexton's promises that it checks.
 //!
-//! One binary, because starting an init in a PID namespace needs the machinery of `support`, and the hidden mode
-//! that it starts itself in. `tests/README.md` says how to run it, also against other inits.
+//! They are one binary, because starting an init in a PID namespace takes the code in `support` and a hidden mode of
+//! this binary. `tests/README.md` says how to run it, also with other inits.
 
 mod ci;
 mod docs;

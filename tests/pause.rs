@@ -1,4 +1,4 @@
-//! [H]: a PID namespace is held and reaped in, and nothing else happens.
+//! [H]: `--pause` holds a PID namespace and reaps in it, and does nothing else.
 
 use std::process::Command;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("pause::p5_runs_no_program", runs_no_program);
 }
 
-/// Every way to ask for it: the name, and what follows.
+/// Every way to ask for it: name and options.
 const WAYS: &[(&str, &[&str])] = &[("sexton", &["--pause"]), ("pause", &[]), ("catatonit", &["-P"])];
 
 fn each_way(mode: Mode, test: impl Fn(&str, Running)) {
@@ -54,7 +54,7 @@ fn ignores_other_signals() {
         for signal in (1..=64).filter(|signal| ![2, 9, 15, 19].contains(signal)) {
             running.signal(signal);
         }
-        // The lowest number is taken first (signal(7)), so all are taken when none is pending.
+        // They are taken one by one, the lowest number first (signal(7)); when none is pending, all have been taken.
         poll("they are taken", || {
             let pending = process::status(running.pid, "ShdPnd")?;
             (u64::from_str_radix(&pending, 16) == Ok(0)).then_some(())
@@ -63,7 +63,7 @@ fn ignores_other_signals() {
     });
 }
 
-/// Runs a shell in the PID namespace of `pid`, as another container of the pod.
+/// Runs a shell in the PID namespace of `pid`, as another container of the pod would.
 fn run_beside(pid: i32, script: &str) {
     let nsenter = find_program("nsenter").unwrap_or_else(|| skip("needs nsenter"));
     let mut command = Command::new(nsenter);

@@ -1,4 +1,4 @@
-//! Programs as people run them, as PID 1 and below a subreaper. Skipped where one is not installed.
+//! Real programs as people run them, below sexton as PID 1 and as a subreaper. What is not installed is skipped.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -24,7 +24,7 @@ fn installed(name: &str) -> PathBuf {
     find_program(name).unwrap_or_else(|| skip(format!("needs {name}")))
 }
 
-/// nginx on a socket in a directory of its own, with a slow upstream that the test plays.
+/// nginx on a socket in a directory of its own, with the test as its slow upstream.
 struct Nginx {
     directory: TemporaryDirectory,
     upstream: UnixListener,
@@ -50,7 +50,7 @@ impl Nginx {
                  }}
              }}"
         );
-        // `user` is a warning, and refused by a CI that fails on warnings, for an ordinary user.
+        // For an ordinary user nginx warns of `user`, and a CI may fail on warnings.
         let root = nix::unistd::geteuid().is_root();
         let configuration = if root { configuration } else { configuration.replace("user root;", "") };
         directory.write("nginx.conf", &configuration);
@@ -82,7 +82,7 @@ impl Nginx {
     }
 }
 
-/// The master, and its workers that do not end just now.
+/// The master, and its workers that are not zombies.
 fn nginx_processes(running: &Running) -> (i32, Vec<i32>) {
     let children = process::children(running.pid);
     let master = children.first().map_or(0, |child| child.pid);
@@ -95,9 +95,9 @@ fn nginx_reloads(mode: Mode) {
     let nginx = Nginx::new();
     let mut running = nginx.start(Init::new(mode));
     let (master, old) =
-        poll("two workers", || Some(nginx_processes(&running)).filter(|(_, all)| all.len() == 2));
+        poll("there are two workers", || Some(nginx_processes(&running)).filter(|(_, all)| all.len() == 2));
     running.signal(1);
-    poll("new workers, and the old ones gone", || {
+    poll("there are new workers, and the old ones are gone", || {
         let (now, workers) = nginx_processes(&running);
         assert_eq!(now, master, "the master lives on");
         (workers.len() == 2 && workers.iter().all(|worker| !old.contains(worker))).then_some(())
@@ -127,7 +127,7 @@ fn nginx_finishes_a_request(mode: Mode) {
     let mut client = nginx.connect("/slow").expect("nginx listens");
     seen.recv_timeout(deadline()).expect("the request reaches the upstream");
     running.signal(15);
-    poll("nginx listens no more", || nginx.connect("/").is_err().then_some(()));
+    poll("nginx no longer listens", || nginx.connect("/").is_err().then_some(()));
     assert!(running.is_running(), "a request is in flight");
     answer.send(()).expect("the upstream waits");
     let mut text = String::new();
@@ -137,7 +137,7 @@ fn nginx_finishes_a_request(mode: Mode) {
     slow.join().expect("the upstream ends well");
 }
 
-/// One command, one line of an answer.
+/// Sends a command, and returns the first line of the answer.
 fn redis(socket: &Path, command: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(deadline()))?;
@@ -222,7 +222,7 @@ if __name__ == '__main__':
     sys.exit(6)
 ";
 
-/// A system's own python3 rather than a version manager's wrapper, which is a program of many processes.
+/// The system's own python3, not a version manager's wrapper, which starts many processes.
 fn python(init: Init, directory: &TemporaryDirectory, words: [&str; 2]) -> Running {
     let python = Some(PathBuf::from("/usr/bin/python3")).filter(|path| path.is_file());
     let python = python.unwrap_or_else(|| installed("python3"));
@@ -239,7 +239,7 @@ fn python_pool(mode: Mode) {
     }
 }
 
-/// Python has no handler for SIGTERM: the program dies by it, and its workers are left to the init.
+/// Python has no handler for SIGTERM, which kills the program and leaves its workers to the init.
 fn sigterm_ends_a_python_pool(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let mut running = python(Init::new(mode), &directory, ["fork", "sleep"]);
@@ -250,6 +250,6 @@ fn sigterm_ends_a_python_pool(mode: Mode) {
     running.signal(15);
     assert_eq!(running.wait(), Ending::Exited(143));
     if mode.is_pid1() {
-        assert!(running.stdout.ends_within(deadline()), "a worker is left, and holds stdout");
+        assert!(running.stdout.ends_within(deadline()), "a worker is left and holds stdout");
     }
 }

@@ -1,4 +1,4 @@
-//! [R]: orphans are reaped, whatever their number, and waiting costs nothing.
+//! [R]: orphans are reaped, however many there are, and waiting costs nothing.
 
 use std::time::{Duration, Instant};
 
@@ -27,12 +27,12 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("reaping::r4_no_name_is_taken_from_a_foreign_proc", foreign_proc);
 }
 
-/// The children of the init, with the program, and zombies among them.
+/// The init's children: the program, orphans, and zombies.
 fn children_of(running: &Running) -> Vec<process::Process> {
     process::children(running.pid)
 }
 
-/// Waits until the init has one child left, the program, which is alive.
+/// Waits until the init's only child is the program, alive.
 fn only_the_program_is_left(running: &Running, program: i32) {
     let start = Instant::now();
     loop {
@@ -46,7 +46,7 @@ fn only_the_program_is_left(running: &Running, program: i32) {
     }
 }
 
-/// make_orphans below the program print_signals; returns when both have said that they are ready and done.
+/// Runs make_orphans, and then print_signals in the same shell. Returns when the first is done and the second ready.
 fn orphans_beside_a_program(init: Init, count: u32) -> (Running, i32) {
     let (orphans, program) = (probe("make_orphans"), probe("print_signals"));
     let script = format!("{} {count} && exec {} --keep", orphans.display(), program.display());
@@ -75,7 +75,7 @@ fn long_lived_orphan(mode: Mode) {
     let mut running = Init::new(mode).shell(script).spawn();
     assert_eq!(running.next_line().text, "orphan");
     let named = |name: &str| children_of(&running).into_iter().find(|child| child.name == name);
-    let program = poll("the program has become sleep", || named("sleep"));
+    let program = poll("the program is sleep", || named("sleep"));
     let orphan = poll("the init adopts the orphan", || named("sh"));
     running.write_line("die");
     poll("the orphan is reaped", || process::Process::find(orphan.pid).is_none().then_some(()));
@@ -101,11 +101,11 @@ fn coalesced_sigchlds(mode: Mode) {
     only_the_program_is_left(&running, program);
 }
 
-/// Who adopts an orphan, and the PID of the init.
+/// The PID of the process that adopts an orphan, and that of the init.
 fn adopter_of_an_orphan(init: Init) -> (i32, i32) {
     let script = "exec 3<&0; (sh -c 'read line; exit 0' <&3 &); exec sleep 1000";
     let running = init.shell(script).spawn();
-    poll("the program has become sleep, and one shell is left: the orphan", || {
+    poll("the program is sleep, and one shell is left: the orphan", || {
         let all = process::all().into_iter();
         let ours: Vec<_> = all.filter(|process| process.session == running.pid).collect();
         ours.iter().find(|process| process.name == "sleep")?;
@@ -136,10 +136,10 @@ fn subreaper_option_is_harmless(mode: Mode) {
 
 const STORM: u32 = 20_000;
 
-/// More orphans than can be made in the time of a test.
+/// More orphans than a test has time to make.
 const ENDLESS: u32 = u32::MAX;
 
-/// A shell that warms up, waits for a line, and then raises the storm below print_signals.
+/// A shell that warms up, waits for a line, starts the storm, and becomes print_signals.
 fn storm_below_a_program(mode: Mode, size: u32) -> Running {
     let (orphans, program) = (probe("make_orphans"), probe("print_signals"));
     let (orphans, program) = (orphans.display(), program.display());
@@ -152,7 +152,7 @@ fn storm_below_a_program(mode: Mode, size: u32) -> Running {
 fn storm(mode: Mode) {
     let mut running = storm_below_a_program(mode, STORM);
     poll("the warm-up is over", || (children_of(&running).len() == 1).then_some(()));
-    let memory = |running: &Running| process::anonymous_kib(running.pid).expect("it is the test's to read");
+    let memory = |running: &Running| process::anonymous_kib(running.pid).expect("the test may read it");
     let before = memory(&running);
     running.write_line("go");
     let inner = running.ready();
@@ -169,7 +169,7 @@ fn storm(mode: Mode) {
 }
 
 fn latency_in_a_storm(mode: Mode) {
-    // A stall spoils some samples and not their median. [S9] promises 100 ms.
+    // What sexton promises under a flood of signals. A stall of the machine spoils some samples, but not their median.
     let promised = Duration::from_millis(100);
     let median = within(Duration::from_millis(10), promised, || median_latency_in_a_storm(mode));
     measured(&format!("signal in a storm as {}: median {median:?} of {SAMPLES}", mode.name()));
@@ -186,8 +186,8 @@ fn median_latency_in_a_storm(mode: Mode) -> Duration {
         let sent = Instant::now();
         running.queue(36, Payload { value: 0, pid: 1, uid: 0 });
         let received = running.received();
-        assert_eq!(received.number, 36, "and no SIGCHLD: the storm goes on");
-        // Spread over the storm; nothing waits for this.
+        assert_eq!(received.number, 36, "not SIGCHLD: the storm must go on");
+        // Spreads the samples over the storm; nothing depends on it.
         std::thread::sleep(Duration::from_millis(5));
         received.at - sent
     });
@@ -198,7 +198,7 @@ fn median_latency_in_a_storm(mode: Mode) -> Duration {
     latencies[SAMPLES / 2]
 }
 
-/// A measurement over five seconds, after the start has settled.
+/// Measures for five seconds, once the start has settled.
 fn idle_costs_nothing(mode: Mode) {
     let mut running = Init::new(mode).program(probe("ignore_sigterm")).spawn();
     running.ready();
@@ -209,7 +209,7 @@ fn idle_costs_nothing(mode: Mode) {
     assert_eq!(switches(&running) - before, 0, "context switches in 5 s");
 }
 
-/// Where the inner sexton's program is PID 2, /proc has the outer one's: a shell.
+/// The inner sexton's program is PID 2, but in /proc PID 2 is the outer sexton's program, a shell.
 fn foreign_proc() {
     sexton_only();
     let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
@@ -220,7 +220,7 @@ fn foreign_proc() {
 
 fn warning_names_the_orphan(mode: Mode) {
     for option in ["-w", "--warn-on-reap"] {
-        // The shell that exits with 7 is an orphan by then: the program waits until the init has reaped it.
+        // The shell that exits with 7 first stops itself, until the test sees that the init has adopted it.
         let script = "(sh -c 'echo orphan $$; kill -STOP $$; exit 7' &) ; exec sleep 1000";
         let mut running = Init::new(mode).options([option, "--log-format", "json"]).shell(script).spawn();
         let inner = running.next_line().text.split(' ').nth(1).map(str::to_owned);

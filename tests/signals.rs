@@ -39,12 +39,12 @@ fn print_signals(init: Init) -> Running {
     running
 }
 
-/// Sends each and looks for it before the next one. All that are missing are in the message.
+/// Sends the signals one at a time, and waits for each. The message has all that are missing.
 fn send_all(mut running: Running) {
     let mut missing = BTreeSet::new();
     for signal in catchable() {
         running.signal(signal);
-        // The test has failed by the first: no need to wait as long for the others.
+        // The first missing signal has failed the test: no need to wait as long for others.
         let limit = if missing.is_empty() { deadline() } else { Duration::from_secs(1) };
         if !arrives(&mut running, signal, limit) {
             missing.insert(signal);
@@ -60,13 +60,13 @@ fn arrives(running: &mut Running, signal: i32, limit: Duration) -> bool {
         if received.number == signal {
             return true;
         }
-        // An init that had stopped itself was continued.
+        // From `go_on`, which continued an init that had stopped itself.
         assert_eq!(received.number, 18, "sent {signal}, received {received:?}");
     }
     false
 }
 
-/// Continues an init that took the signal for itself and stopped, and its program.
+/// Continues an init that a signal stopped instead of being forwarded, and its program.
 fn go_on(running: &Running) {
     let below = process::descendants(running.pid).into_iter();
     for process in process::Process::find(running.pid).into_iter().chain(below) {
@@ -94,7 +94,7 @@ fn sent_sigchld_is_forwarded(mode: Mode) {
     }
 }
 
-/// An orphan dies; what comes next is the signal sent after that.
+/// Orphans die; the next signal that the program gets is one that is sent after that.
 fn kernels_sigchld_is_not_forwarded(mode: Mode) {
     let orphans =
         format!("{} 20 & exec {} --keep", probe("make_orphans").display(), probe("print_signals").display());
@@ -110,7 +110,7 @@ fn kernels_sigchld_is_not_forwarded(mode: Mode) {
     running.signal(10);
     loop {
         let received = running.received();
-        // The program's own child has ended too: that one came from the kernel, to the program.
+        // The program's own child has ended too, and for that the kernel sends the program SIGCHLD.
         if received.number == 17 {
             assert!(received.code > 0, "a SIGCHLD was passed on: {received:?}");
             continue;
@@ -122,7 +122,7 @@ fn kernels_sigchld_is_not_forwarded(mode: Mode) {
 
 const COUNT: u64 = 500;
 const RTMIN_1: i32 = 35;
-/// Made up, and so not the init's own.
+/// Made up, so that it is not the init's own.
 const SENDERS_USER: u32 = 4242;
 
 fn queued_signals_keep_everything(mode: Mode) {
@@ -146,7 +146,7 @@ fn queued_signals_keep_everything(mode: Mode) {
     }
 }
 
-/// From outside the namespace the sender's PID would be 0. Returns the PID that it has inside.
+/// Sends from inside the namespace: from outside, the sender's PID would be 0. Returns the sender's PID.
 fn queue_from_inside(running: &Running) -> i32 {
     let test = std::env::current_exe().expect("this program has a path");
     let numbers =
@@ -168,7 +168,7 @@ fn no_queued_signal_is_lost(mode: Mode) {
     }
 }
 
-/// Blocked from before the exec of the init to the program's own start: nothing may be lost on the way.
+/// All signals are blocked from before the init's exec, and those pending must reach the program.
 fn expect_pending(mode: Mode, init: fn(Init) -> Init) {
     for run in 0..25 {
         let mut running = print_signals(init(Init::new(mode).mask(u64::MAX)));
@@ -190,7 +190,7 @@ fn raised_before_the_start(mode: Mode) {
     expect_pending(mode, |init| init.raised([10, 17, 34, 64]));
 }
 
-/// 100 runs in each mode, with queued signals sent from the moment of the init's exec until its program is ready.
+/// 100 runs in each mode, with queued signals sent from the init's exec until its program is ready.
 fn sent_during_the_start(mode: Mode) {
     for run in 0..100 {
         let init = Init::new(mode).mask(u64::MAX).program(probe("print_signals")).args(["--keep"]);
@@ -210,7 +210,7 @@ fn sent_during_the_start(mode: Mode) {
     }
 }
 
-/// A program with a child that prints what it gets, as itself and as `child`.
+/// A program and its child. On SIGUSR1 each prints which it is.
 const FAMILY: &str = "
     trap 'echo program' USR1
     (trap 'echo child; exit' USR1; trap 'echo alive; exit' USR2; echo one; while :; do sleep 0.05; done) &
@@ -229,7 +229,7 @@ fn program_alone_by_default(mode: Mode) {
     let mut running = family(Init::new(mode));
     running.signal(10);
     assert_eq!(running.next_line().text, "program");
-    // Had the child got USR1 too, it would say so before it answers to USR2.
+    // If the child had got USR1 too, it would print `child` before it answers USR2.
     let below = process::descendants(running.pid);
     let child = below.iter().find(|process| process.parent == below[0].pid).expect("the program has a child");
     raw::kill(child.pid, 12).expect("cannot send USR2 to the program's child");
@@ -303,19 +303,19 @@ fn names_of_signals(mode: Mode) {
     }
 }
 
-/// The program ends while signals pour in: the init neither trips over the PID that is gone nor loses the status.
+/// The program ends while signals pour in. The init must not trip over the PID that is gone, nor lose the status.
 fn signals_while_the_program_ends(mode: Mode) {
     for _ in 0..50 {
         let mut running = Init::new(mode).shell("echo ready $$; exit 7").spawn();
         running.ready();
         let ending = try_poll(deadline(), || {
-            // It may have ended, and is then a zombie: the error does not matter.
+            // It may have ended already, so an error does not matter.
             _ = raw::kill(running.pid, 10);
             running.try_wait_for(Duration::ZERO)
         });
         match ending {
             Some(Ending::Exited(7)) => {}
-            // USR1 came before the exec of exit.
+            // USR1 ended the shell before it exited.
             Some(Ending::Exited(138)) => {}
             ending => panic!("ended by {ending:?}"),
         }

@@ -1,4 +1,4 @@
-//! [E4] and [E5]: stop requests, the delay, SIGKILL after a while, time-outs; and races between all of them.
+//! [E4] and [E5]: stop requests, their delay, `--kill-after`, timeouts, and races between all of them.
 
 use std::time::{Duration, Instant};
 
@@ -49,13 +49,14 @@ fn second_request(mode: Mode) {
     let mut running = init.program(probe("print_signals")).args(["--keep"]).spawn();
     running.ready();
     running.signal(TERM);
-    // sexton and the program both take the lowest number first, so had this one been passed on, it would be there first.
+    // sexton and the program both take the lowest number first: had SIGTERM been passed on, it would arrive before
+    // this.
     running.signal(40);
-    assert_eq!(running.received().number, 40, "the request, and no other, is held back");
+    assert_eq!(running.received().number, 40, "only the request is held back");
     running.signal(TERM);
     assert_eq!(running.received().number, TERM);
     running.signal(10);
-    assert_eq!(running.received().number, 10, "two requests became one");
+    assert_eq!(running.received().number, 10, "the two requests arrive as one");
 }
 
 /// The requests are pending when sexton starts.
@@ -66,7 +67,7 @@ fn before_the_start(mode: Mode) {
     running.ready();
     let mut numbers = [running.received().number, running.received().number];
     numbers.sort();
-    assert_eq!(numbers, [2, TERM], "the second sets both free");
+    assert_eq!(numbers, [2, TERM], "the second request releases both");
     let init = Init::new(mode).mask(bit(TERM)).pending([TERM]).options(["--stop-delay", "300ms"]);
     let mut running = init.program(probe("print_signals")).spawn();
     running.ready();
@@ -84,7 +85,7 @@ fn end_in_the_delay(mode: Mode) {
 }
 
 fn stop_signals(mode: Mode) {
-    // Time enough for the program to print what it got.
+    // Long enough for the program to print what it got.
     const KILL_AFTER: Duration = Duration::from_secs(2);
     let stops = ["--stop-signal", "INT", "--stop-signal", "RTMIN+3", "--kill-after", "2s"];
     for signal in [2, 37] {
@@ -93,14 +94,14 @@ fn stop_signals(mode: Mode) {
         running.ready();
         running.signal(TERM);
         assert_eq!(running.received().number, TERM);
-        // So much earlier would SIGKILL come that counted from here.
+        // If the time ran from here, SIGKILL would come this much too early.
         let ended = running.try_wait_for(Duration::from_millis(300));
-        assert_eq!(ended, None, "SIGTERM is a signal like others then");
+        assert_eq!(ended, None, "SIGTERM is no stop request here");
         let sent = Instant::now();
         running.signal(signal);
         assert_eq!(running.received().number, signal);
         assert_eq!(running.wait(), Ending::Exited(137));
-        assert!(sent.elapsed() >= KILL_AFTER, "SIGTERM is a signal like others then: {:?}", sent.elapsed());
+        assert!(sent.elapsed() >= KILL_AFTER, "SIGTERM is no stop request here: {:?}", sent.elapsed());
     }
 }
 
@@ -142,32 +143,32 @@ fn timeout_then_grace(mode: Mode) {
     const BOTH: Duration = Duration::from_millis(400);
     within(BOTH + Duration::from_secs(1), BOTH + PATIENCE, || {
         let start = Instant::now();
-        // From the start on: 100 ms may be too little for the program to ignore it itself.
+        // Ignored from the start: 100 ms may be too short for the program to do it itself.
         let init = Init::new(mode).ignore([TERM]).options(["--timeout=100ms", "--grace=300ms"]);
         let finished = init.program(probe("ignore_sigterm")).run();
         let took = start.elapsed();
         assert_eq!(finished.ending, Ending::Exited(124));
         assert!(took >= BOTH, "took {took:?}");
-        assert!(finished.stderr.contains("time"), "nothing tells why: {:?}", finished.stderr);
+        assert!(finished.stderr.contains("time"), "stderr does not say why: {:?}", finished.stderr);
         took
     });
 }
 
 fn timeout_signal(mode: Mode) {
-    // Blocked, because the program may get them before it could have set anything.
+    // Blocked, because they may arrive before the program can set anything up.
     let init = Init::new(mode).mask(bit(10) | bit(18));
     let init = init.options(["--timeout", "200ms", "--timeout-signal", "USR1", "-e", "124:77"]);
     let mut running = init.program(probe("print_signals")).spawn();
     running.ready();
     let mut numbers = [running.received().number, running.received().number];
     numbers.sort();
-    assert_eq!(numbers, [10, 18], "and SIGCONT, for one that is stopped");
+    assert_eq!(numbers, [10, 18], "USR1, and SIGCONT in case the program is stopped");
     running.signal(TERM);
-    assert_eq!(running.wait(), Ending::Exited(77), "124, remapped, although the program exits with 0");
+    assert_eq!(running.wait(), Ending::Exited(77), "124 is remapped, although the program exits with 0");
 }
 
 fn timeout_of_a_stopped_program(mode: Mode) {
-    // Time enough for the shell to get to its own stop.
+    // Long enough for the shell to stop itself.
     let init = Init::new(mode).options(["--timeout", "3s", "--kill-after", "1h"]);
     let finished = init.shell("trap 'echo continued; exit 1' TERM; kill -STOP $$; exit 2").run();
     assert_eq!((finished.ending, finished.stdout.as_str()), (Ending::Exited(124), "continued\n"));
@@ -179,8 +180,8 @@ fn in_time(mode: Mode) {
     assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(5), ""));
 }
 
-/// The program's user may have no more signals queued, so sexton keeps those that come, and tries again. When
-/// the program is reaped its PID is anybody's.
+/// The signal queue of the program's user is full, so sexton keeps further signals and tries again. Once the program is
+/// reaped, its PID may be anybody's.
 fn kept_signals(mode: Mode) {
     sexton_only();
     let prlimit = find_program("prlimit").unwrap_or_else(|| skip("needs prlimit"));
@@ -199,15 +200,15 @@ fn kept_signals(mode: Mode) {
     let told = running.stderr.text_until(deadline(), |text| text.contains("forwarded SIGRTMIN+6"));
     assert!(told, "none is forwarded");
     let forwarded = running.stderr.text().matches("forwarded SIGRTMIN+6").count();
-    assert!(forwarded < 20, "the limit limits nothing");
-    // One that dies has an empty queue again, and may be sent them all before it can be reaped.
+    assert!(forwarded < 20, "the limit has no effect");
+    // A dying process has an empty queue again, so it may be sent them all before it is reaped.
     raw::kill(program, 9).expect("cannot kill the program");
     let finished = running.finish();
     assert_eq!(finished.ending, Ending::Exited(137));
-    assert!(!finished.stderr.contains("cannot forward"), "a signal was sent to a PID that was reaped");
+    assert!(!finished.stderr.contains("cannot forward"), "a signal was sent to a reaped PID");
 }
 
-/// What runs, with which options, and the codes that may come of it when stop requests come at any time.
+/// Options, script, and the exit codes that are right when stop requests come at any time.
 const RACES: [(&[&str], &str, &[i32]); 5] = [
     (&[], "exit 7", &[7, 143]),
     (&["--stop-delay", "2ms"], "sleep 0.003; exit 7", &[7, 143]),
@@ -216,8 +217,8 @@ const RACES: [(&[&str], &str, &[i32]); 5] = [
     (&["--timeout", "3ms", "-k", "1ms", "--stop-delay", "1ms"], "sleep 0.003; exit 7", &[7, 124, 137, 143]),
 ];
 
-/// 1,000 runs in each mode. Requests come once to three times: in every second run from before the exec of sexton on,
-/// with SIGTERM blocked until sexton takes it; in the others from the program's start on.
+/// 1,000 runs in each mode, with one to three requests each. In every second run they may come as early as before
+/// sexton's exec, with SIGTERM blocked until sexton takes it; in the others they come after the program's start.
 fn races(mode: Mode) {
     sexton_only();
     for number in 0..1000u32 {
@@ -228,18 +229,18 @@ fn races(mode: Mode) {
             init.mask(bit(TERM)).shell(script).spawn()
         } else {
             let running = init.shell(&format!("echo on; {script}")).spawn();
-            // None when it was out of time before.
+            // No line if the timeout came first.
             _ = running.stdout.line(0, deadline());
             running
         };
         let start = Instant::now();
         for count in 0..=(number / 10 % 3) {
-            // Spread over the first milliseconds, evenly.
+            // Spread evenly over the first milliseconds.
             let moment = Duration::from_micros(u64::from(number / 30 % 33 * 240 + count * 700));
             while start.elapsed() < moment {
                 std::hint::spin_loop();
             }
-            // It is not reaped before this says so.
+            // Until this is false it is not reaped, so its PID is still its own.
             if !running.is_running() {
                 break;
             }

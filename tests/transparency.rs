@@ -47,14 +47,14 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("transparency::t5_a_terminal_that_nobody_reads_does_not_stall", reaping, unread_terminal);
 }
 
-/// Init's world as the program sees it.
+/// The init's world as the program sees it.
 fn world(init: Init) -> Value {
     let finished = init.program(probe("show_world")).run();
     assert_eq!(finished.ending, Ending::Exited(0));
     finished.world()
 }
 
-/// Every signal but KILL and STOP, which no mask holds.
+/// Every signal but KILL and STOP, which cannot be blocked.
 const BLOCKABLE: u64 = !(1 << 8 | 1 << 18);
 
 fn mask_reaches_the_program(mode: Mode) {
@@ -109,12 +109,12 @@ fn close_on_exec_is_honoured(mode: Mode) {
     assert_eq!(descriptors(&world(init)).into_keys().collect::<Vec<_>>(), [0, 1, 2, 6]);
 }
 
-/// The program's own stdout may be closed, so it writes what it finds into a file.
+/// The program's own stdout may be closed, so it writes its result to a file.
 fn closed_streams_stay_closed(mode: Mode) {
     for closed in [vec![0], vec![1], vec![2], vec![0, 2], vec![0, 1], vec![0, 1, 2]] {
         let directory = TemporaryDirectory::new();
         let result = directory.join("result");
-        // Not a glob: a shell that reads the directory has it open at the lowest free number.
+        // Not a glob: while a shell reads the directory, it has it open at the lowest free number.
         let script = format!(
             "r=; for n in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$n ] && r=\"$r $n\"; done; echo $r >{}",
             result.display()
@@ -173,7 +173,7 @@ fn reader_sees_end_of_file(mode: Mode) {
     let mut running = Init::new(mode).shell(script).spawn();
     assert!(running.stdout.ends_within(deadline()), "no end of file on stdout");
     assert!(running.stderr.text_until(deadline(), |text| text == "closed\n"));
-    assert!(running.is_running(), "the init is to outlive the pipe");
+    assert!(running.is_running(), "the init must outlive the pipe");
 }
 
 fn settings_are_unchanged(mode: Mode) {
@@ -230,7 +230,7 @@ fn listen_pid_follows(mode: Mode) {
     let init = Init::new(mode).env("LISTEN_FDS", "1").world("listen-pid");
     let world = world(init);
     let pid = world["pid"].to_string();
-    assert_eq!(world["environment"]["LISTEN_PID"], json!(pid), "it named the init");
+    assert_eq!(world["environment"]["LISTEN_PID"], json!(pid), "LISTEN_PID named the init");
     assert_eq!(world["environment"]["LISTEN_FDS"], json!("1"));
 }
 
@@ -239,7 +239,7 @@ fn listen_pidfdid_goes(mode: Mode) {
     let init = Init::new(mode).env("LISTEN_FDS", "1").env("LISTEN_PIDFDID", "77").world("listen-pid");
     let world = world(init);
     assert_eq!(world["environment"]["LISTEN_PID"], json!(world["pid"].to_string()));
-    assert_eq!(world["environment"]["LISTEN_PIDFDID"], json!(null), "it named the init");
+    assert_eq!(world["environment"]["LISTEN_PIDFDID"], json!(null), "LISTEN_PIDFDID named the init");
 }
 
 fn listen_pid_of_another_is_kept(mode: Mode) {
@@ -283,7 +283,7 @@ fn works_without_proc(mode: Mode) {
     does_the_main_job(|| Init::new(mode).world("mount=no-proc"));
 }
 
-/// Nobody can tell who is in the tree, but the program is.
+/// Nothing tells what is in the tree, but the program always is.
 fn delivers_without_proc(mode: Mode) {
     needs_mounts();
     does_the_main_job(|| Init::new(mode).world("mount=no-proc").options(["--deliver", "tree"]));
@@ -306,7 +306,7 @@ fn works_without_dev(mode: Mode) {
 fn works_on_a_read_only_root(mode: Mode) {
     needs_mounts();
     let finished = Init::new(mode).world("mount=read-only").shell("! touch /tmp/sexton-test-writable").run();
-    assert_eq!(finished.ending, Ending::Exited(0), "the root is to be read-only");
+    assert_eq!(finished.ending, Ending::Exited(0), "the root is not read-only");
     does_the_main_job(|| Init::new(mode).world("mount=read-only"));
 }
 
@@ -365,7 +365,7 @@ fn full_stderr(mode: Mode) {
     assert_eq!(running.wait(), Ending::Exited(0));
 }
 
-/// XFS and btrfs refuse to write without waiting to a file whose time of change is due, which is always.
+/// XFS and btrfs refuse a write with RWF_NOWAIT where the modification time has to be updated, which is always.
 fn nothing_is_lost_in_a_file(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let log = directory.join("log");
@@ -378,7 +378,7 @@ fn nothing_is_lost_in_a_file(mode: Mode) {
     assert!(lines[1].ends_with("the program exited with 3") && lines[2].ends_with('}'), "{written}");
 }
 
-/// Before it is full it has room for a part of a line.
+/// Just before the terminal is full, it has room for only part of a line.
 fn unread_terminal(mode: Mode) {
     let (_unread, path) = open_pty();
     let init = Init::new(mode).options(["-vvv"]).program(probe("print_signals"));

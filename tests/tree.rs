@@ -14,7 +14,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("tree::s5_others_are_not_reached_by_default", reaping, not_by_default);
 }
 
-/// A program, a child of it, and orphans at three depths, in five sessions: each writes what it receives to a file.
+/// A program, its child, and three orphans in other sessions. Each writes what it receives to a file.
 const FAMILY: [&str; 5] = ["child", "orphan-1", "orphan-2", "orphan-3", "program"];
 
 fn family(mode: Mode, directory: &Path, options: &[&str]) -> Running {
@@ -32,7 +32,7 @@ fn family(mode: Mode, directory: &Path, options: &[&str]) -> Running {
     init.shell(&script).spawn()
 }
 
-/// The numbers of the signals that each has received, but for SIGCHLD and SIGHUP and SIGCONT from the kernel.
+/// The signals that each has received, without SIGCHLD, SIGHUP and SIGCONT, which the kernel may send.
 fn received(directory: &Path) -> Vec<Vec<i32>> {
     let numbers = |name: &&str| {
         let text = fs::read_to_string(directory.join(name)).unwrap_or_default();
@@ -84,12 +84,12 @@ fn stop_request(mode: Mode) {
     let init = Init::new(mode).contained(50).options(["--deliver", "tree", "--leftovers", "wait"]);
     let mut running = init.shell(script).spawn();
     assert_eq!(running.next_line().text, "on");
-    // Before, they are shells that still have the trap.
+    // Until then they are shells that still have the trap.
     let sleepers =
         || process::descendants(running.pid).iter().filter(|process| process.name == "sleep").count();
     poll("two sleep", || (sleepers() == 2).then_some(()));
     running.signal(15);
-    assert_eq!(running.wait(), Ending::Exited(3), "nobody is left to be waited for");
+    assert_eq!(running.wait(), Ending::Exited(3), "nothing is left to wait for");
 }
 
 fn not_by_default(mode: Mode) {

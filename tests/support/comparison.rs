@@ -1,17 +1,16 @@
-//! Scenarios on a terminal that must go the same with the init under test in front of the programs and without.
+//! Scenarios on a terminal that must look the same with the init under test in front of the programs and without it.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::pty::{Terminal, Wrapper};
 
-/// How often each scenario is run, one after another: `SEXTON_REPEAT`.
+/// How many times each scenario is run: `SEXTON_REPEAT`.
 pub(crate) fn repeat() -> u32 {
     std::env::var("SEXTON_REPEAT").ok().and_then(|word| word.parse().ok()).unwrap_or(1)
 }
 
-/// Runs a scenario without a wrapper, and with the init under test with each of these options; what can be seen must
-/// be the same.
+/// Runs a scenario without a wrapper, and then with each of these. What can be seen must be the same.
 pub(crate) fn same_with_and_without(wrappers: &[Wrapper], scenario: impl Fn(Wrapper) -> Terminal) {
     for round in 1..=repeat() {
         let reference = reference(&scenario);
@@ -28,7 +27,7 @@ pub(crate) fn same_with_and_without(wrappers: &[Wrapper], scenario: impl Fn(Wrap
     }
 }
 
-/// Where two transcripts part, with some lines around it.
+/// Where two transcripts first differ, with some lines around it.
 fn first_difference(with: &str, without: &str) -> String {
     let same = with.lines().zip(without.lines()).take_while(|(with, without)| with == without).count();
     let around = |text: &str| {
@@ -38,23 +37,24 @@ fn first_difference(with: &str, without: &str) -> String {
     format!("line {} differs.\n--- with\n{}\n--- without\n{}\n---", same + 1, around(with), around(without))
 }
 
-/// What is seen without a wrapper. A shell on a machine that has too much to do is sometimes late itself to see that a job
-/// stopped or ended; that tells nothing of the init, so it has three attempts. What is compared with it has one.
+/// What is seen without a wrapper. On a busy machine a shell by itself sometimes notices late that a job stopped or
+/// ended. That says nothing about the init, so this has three attempts. With the init there is one, which hides no
+/// lost wake-up.
 fn reference(scenario: &impl Fn(Wrapper) -> Terminal) -> String {
     let attempt = || catch_unwind(AssertUnwindSafe(|| scenario(Wrapper::None).transcript()));
     (0..2).find_map(|_| attempt().ok()).unwrap_or_else(|| scenario(Wrapper::None).transcript())
 }
 
-/// The screen, as far as it is the same each time.
+/// The part of the screen that is the same each time.
 ///
-/// Shells tell of a job as soon as they have waited for it, which may be one prompt earlier or later. So what they say
-/// of each job (`[1]+  Stopped ...`) stands apart, without repetitions, and without "Running", which it says until it
-/// knows better. Columns move with the width of PIDs. Numbers of three and more digits
-/// that stand alone are PIDs: of a job, or in a shell's message. And the kernel says that it dumped core even where the
-/// limit is 0, if cores go to a pipe (core(5)).
+/// A shell reports a job once it has waited for it, which may be one prompt earlier or later. So the reports of each
+/// job (`[1]+  Stopped ...`) are listed separately, without repetitions, and without "Running", which the shell
+/// prints until it knows better. Blanks are merged, because columns move with the width of PIDs. Numbers of three or
+/// more digits that stand alone are PIDs: of a job, or in a shell's message. "(core dumped)" is dropped: the kernel
+/// reports a core even where the limit is 0, if cores go to a pipe (core(5)).
 ///
-/// The kernel sends the signal of a key first and echoes `^Z` then (`n_tty_receive_signal_char`): when it is kept from
-/// that, all that the shell has to say of the stop, and its prompt, may come before the echo. So the echoes are left out.
+/// The kernel sends a key's signal first and echoes `^Z` after it (`n_tty_receive_signal_char`). If it is delayed
+/// between the two, the shell's report and prompt may come before the echo. So the echoes are left out.
 pub(crate) fn comparable(screen: &str) -> String {
     let mut screen = screen.replace(" (core dumped)", "").replace('\r', "");
     for echo in ["^C", "^Z", "^\\"] {

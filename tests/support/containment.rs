@@ -1,4 +1,4 @@
-//! Keeps programs that fork wildly in bounds: a `pids` cgroup of their own (version 1 or 2).
+//! Limits programs that fork wildly, by a `pids` cgroup of their own (version 1 or 2).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::{skip, try_poll};
 
-/// A cgroup with a limit; gone when dropped, at the latest when what is in it is.
+/// A cgroup with a limit. Dropping it removes it, once it is empty.
 pub(crate) struct PidsLimit {
     path: PathBuf,
 }
 
 impl PidsLimit {
-    /// Besides the init and its descendants, up to two processes of the test's own are in it.
+    /// The limit is for the init and its descendants; up to two processes of the test's own come on top.
     pub(crate) fn new(limit: u32) -> PidsLimit {
         PidsLimit::exactly(limit + 2)
     }
@@ -24,7 +24,7 @@ impl PidsLimit {
         group.unwrap_or_else(|| skip("needs root and a pids cgroup"))
     }
 
-    /// In another cgroup; `None` where that cannot be, or hands the controller down to nobody.
+    /// Inside the cgroup `above`. `None` where that is impossible, or `above` does not delegate the controller.
     pub(crate) fn below(above: &Path, limit: u32) -> Option<PidsLimit> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ impl PidsLimit {
 
 impl Drop for PidsLimit {
     fn drop(&mut self) {
-        // Processes leave it a moment after they are reaped.
+        // Processes leave the cgroup a moment after they are reaped.
         try_poll(Duration::from_secs(5), || fs::remove_dir(&self.path).ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Ends what an init left behind, after the last test: some leave a process in a session of its own.
+//! Ends what inits leave behind, after the last test: some leave a process in a session of its own.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::{process, raw, try_poll};
 
-/// Goes on in a child. The parent adopts all that the child leaves, ends it by PID, and exits with the child's
-/// status.
+/// Continues in a child. The parent adopts everything that the child leaves behind, ends it by PID, and exits with the
+/// child's status.
 pub(crate) fn clean_up_afterwards() {
     raw::become_subreaper().expect("cannot become a child subreaper");
     match raw::fork_single_threaded().expect("cannot fork") {
@@ -16,7 +16,7 @@ pub(crate) fn clean_up_afterwards() {
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::SIGKILL).expect("cannot watch the parent");
         }
         ForkResult::Parent { child } => {
-            // Ctrl-C reaches both; the tests end by it.
+            // Ctrl-C reaches both processes; only the tests are to end by it.
             _ = raw::set_disposition(libc::SIGINT, raw::Disposition::Ignore);
             let status = raw::wait_raw(child, true).ok().flatten();
             end_leftovers();

@@ -1,4 +1,4 @@
-//! How an init is started: a builder that says what world it is given.
+//! How an init is started: a builder for the world that it is given.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsRawFd;
@@ -15,7 +15,7 @@ use super::output::Output;
 use super::running::{Finished, Reaper, Running};
 use super::skip;
 
-/// As what the init runs.
+/// What the init runs as.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// An ordinary process that adopts nothing.
@@ -49,7 +49,7 @@ impl Mode {
 /// The user that unprivileged tests run as: nobody.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// The init that the tests are about.
+/// The init under test.
 pub(crate) struct UnderTest {
     pub(crate) words: Vec<OsString>,
     is_sexton: bool,
@@ -82,7 +82,7 @@ pub(crate) fn under_test() -> &'static UnderTest {
 /// Skips the test when another init is tested.
 pub(crate) fn sexton_only() {
     if !under_test().is_sexton {
-        skip("about sexton's own options or output");
+        skip("tests sexton's own options or output");
     }
 }
 
@@ -160,13 +160,13 @@ impl Init {
         }
     }
 
-    /// Not the init under test but this one: its file, and its options.
+    /// Starts this init, by its file and options, instead of the one under test.
     pub(crate) fn instead<W: Into<OsString>>(mut self, words: impl IntoIterator<Item = W>) -> Init {
         self.instead = Some(words.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Sexton's own options: the test is skipped for another init.
+    /// sexton's own options: with another init the test is skipped.
     pub(crate) fn options<W: Into<OsString>>(mut self, options: impl IntoIterator<Item = W>) -> Init {
         let before = self.options.len();
         self.options.extend(options.into_iter().map(Into::into));
@@ -227,7 +227,7 @@ impl Init {
         self
     }
 
-    /// A step of the launcher that sets something else of the world: `umask=27`, `mount=no-proc` ...
+    /// A step of the launcher that changes something else in the world: `umask=27`, `mount=no-proc` ...
     pub(crate) fn world(mut self, step: impl Into<String>) -> Init {
         self.surroundings.push(step.into());
         self
@@ -248,7 +248,7 @@ impl Init {
         self
     }
 
-    /// Sent by the test, and pending when the init starts; to be blocked by the mask.
+    /// Signals that the test sends, and that are pending when the init starts. The mask must block them.
     pub(crate) fn pending(mut self, signals: impl IntoIterator<Item = i32>) -> Init {
         self.pending.extend(signals);
         self
@@ -271,8 +271,8 @@ impl Init {
         self.world("full=2")
     }
 
-    /// In a PID namespace that ends with it, also where it is not PID 1 there, and with so many processes at most: for
-    /// programs that fork wildly. Needs root. What is left in it shows in [`Finished::survivors`].
+    /// For programs that fork wildly: at most `limit` processes, in a PID namespace that ends with the init even if
+    /// it is not PID 1 there. Needs root. [`Finished::survivors`] has what was left in it.
     pub(crate) fn contained(mut self, limit: u32) -> Init {
         self.pids_limit = Some(PidsLimit::new(limit));
         self
@@ -283,7 +283,7 @@ impl Init {
         self.spawn().finish()
     }
 
-    /// Starts it. When this returns, everything is set and the init's exec is the very next thing.
+    /// Starts it. When this returns, everything is set up, and the init's exec comes next.
     pub(crate) fn spawn(mut self) -> Running {
         if self.mode == Mode::Pid1 && !nix::unistd::geteuid().is_root() {
             skip("PID 1 without a user namespace needs root");
@@ -366,7 +366,7 @@ impl Init {
         steps
     }
 
-    /// The test's own environment, without what would speak to sexton.
+    /// The test's own environment, without the variables that sexton reads.
     fn set_environment(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             if is_sextons(&name) {
@@ -387,7 +387,7 @@ pub(crate) fn is_sextons(name: &OsStr) -> bool {
     name.starts_with("SEXTON_") || name.starts_with("LISTEN_") || name == "INIT_UNDER_TEST"
 }
 
-/// The command for a message, cut where it gets too long.
+/// The command for a message, cut if it is too long.
 pub(crate) fn describe(words: &[OsString]) -> String {
     let shown: Vec<String> = words.iter().take(20).map(|word| format!("{word:?}")).collect();
     let more = words.len() - shown.len();

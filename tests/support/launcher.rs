@@ -1,9 +1,10 @@
 //! A hidden mode of the test binary: `behaviour --launch STEP... -- INIT ARGS...`.
 //!
-//! The tests have threads, so nothing between a fork and an exec of theirs may allocate. This mode has one
-//! thread: it takes the steps in their order (see `take`) and becomes the init under test. It tells the test how
-//! far it came through the descriptor [`REPORT`], one line each: `init PID` (of the init, seen from outside),
-//! `exec` (everything is set, exec is next), `error TEXT`, `status RAW` (the init's wait status).
+//! The tests have threads, so they must not allocate between a fork and an exec. This mode has one thread: it takes
+//! the steps in order (see `take`) and becomes the init under test. Through the descriptor [`REPORT`] it tells the
+//! test how far it got, one line each: `init PID` (the init's, seen from outside), `awaiting` (signals may be sent),
+//! `exec` (everything is set up, exec is next), `error TEXT`, `survivors TEXT` (what the init left behind), `status
+//! RAW` (the init's wait status).
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, OpenOptions};
@@ -27,7 +28,7 @@ use nix::unistd::{ForkResult, Gid, Pid, Uid, getppid, setgroups, setresgid, setr
 use super::raw::{self, Disposition};
 use super::{containment, process, try_poll};
 
-/// Where the launcher finds the pipe to the test. High, so that it is in nobody's way.
+/// The launcher's descriptor for the pipe to the test. High, to be out of the way.
 pub(crate) const REPORT: i32 = 900;
 /// The first argument that asks for this mode.
 pub(crate) const LAUNCH: &str = "--launch";
@@ -47,7 +48,7 @@ fn launch(words: Vec<OsString>) -> Result<std::convert::Infallible> {
     raw::close_range(3, REPORT.cast_unsigned() - 1);
     raw::close_range(REPORT.cast_unsigned() + 1, u32::MAX);
     raw::place_descriptor(REPORT, REPORT, true).map_err(|error| error.to_string())?;
-    // Whatever started the tests (nohup, a CI runner) and Rust's runtime may ignore some.
+    // Rust's runtime, and whatever started the tests (nohup, a CI runner), may ignore some.
     for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
         raw::set_disposition(signal, Disposition::Default).map_err(|error| error.to_string())?;
     }
@@ -73,7 +74,7 @@ fn report_descriptor() -> BorrowedFd<'static> {
     raw::borrow(REPORT)
 }
 
-/// One step. A value follows the first `=`.
+/// Takes one step: `NAME` or `NAME=VALUE`.
 fn take(step: &str) -> Result {
     let (name, value) = step.split_once('=').unwrap_or((step, ""));
     let number = || value.parse::<i32>().map_err(|error| error.to_string());
@@ -82,7 +83,7 @@ fn take(step: &str) -> Result {
         "fork" => return fork_and_wait(),
         "cgroup" => {
             let path = PathBuf::from(value);
-            // 0 is the writer.
+            // 0 stands for the writer.
             fs::write(path.join("cgroup.procs"), "0").map_err(|error| error.to_string())?;
             _ = CGROUP.set(path);
             Ok(())
@@ -94,7 +95,7 @@ fn take(step: &str) -> Result {
         "open" => return open(value),
         "terminal" => return take_terminal(value),
         "full" => raw::fill_pipe(number()?),
-        // As RWF_NOWAIT makes it do on some file systems.
+        // As some file systems do with RWF_NOWAIT.
         "hesitant-writes" => raw::refuse(libc::SYS_pwritev2, Errno::EAGAIN),
         // As Docker's seccomp profile does.
         "no-unshare" => raw::refuse(libc::SYS_unshare, Errno::EPERM),
@@ -131,10 +132,10 @@ fn take(step: &str) -> Result {
     done.map_err(|error| error.to_string())
 }
 
-/// Goes on in a child. The parent reports the child's PID, and its wait status when it ends. It holds no
-/// descriptor of the child's, and kills it when the test is gone.
+/// Continues in a child. The parent reports the child's PID, and its wait status when it ends. It holds none of the
+/// child's descriptors, and kills the child when the test is gone.
 fn fork_and_wait() -> Result {
-    // Before the fork: the child may be about to hide /dev in the mount namespace that both are in.
+    // Opened before the fork: the child may hide /dev in the mount namespace that both are in.
     let null =
         OpenOptions::new().read(true).write(true).open("/dev/null").map_err(|error| error.to_string())?;
     let child = match raw::fork_single_threaded().map_err(|error| error.to_string())? {
@@ -151,7 +152,7 @@ fn fork_and_wait() -> Result {
     if let Some(keeper) = KEEPER.get() {
         report(&format!("survivors {}", survivors()));
         raw::kill(keeper.as_raw(), libc::SIGKILL).map_err(|error| error.to_string())?;
-        // The kernel lets PID 1 go when all others in its namespace are gone.
+        // The kernel lets go of PID 1 when all others in its namespace are gone.
         raw::wait_raw(*keeper, true).map_err(|error| error.to_string())?;
     }
     report(&format!("status {status}"));
@@ -161,12 +162,12 @@ fn fork_and_wait() -> Result {
 static CGROUP: OnceLock<PathBuf> = OnceLock::new();
 static KEEPER: OnceLock<Pid> = OnceLock::new();
 
-/// Starts the PID 1 of the new PID namespace: it reaps, and everything in there ends with it. So an init that is
-/// not PID 1 can be contained as well.
+/// Starts a PID 1 for the new PID namespace. It reaps, and everything in the namespace ends with it: this contains an
+/// init that is not PID 1.
 fn start_keeper() -> Result {
     match raw::fork_single_threaded().map_err(|error| error.to_string())? {
         ForkResult::Parent { child } => {
-            KEEPER.set(child).expect("one is enough");
+            KEEPER.set(child).expect("there is one keeper");
             Ok(())
         }
         ForkResult::Child => {
@@ -185,10 +186,10 @@ fn start_keeper() -> Result {
     }
 }
 
-/// Who is left in the PID namespace besides its keeper. The launcher shares the mount namespace, and so /proc,
-/// with the init.
+/// What is left in the PID namespace besides its keeper. The launcher shares the mount namespace, and so /proc, with
+/// the init.
 ///
-/// The cgroup is asked whether anybody is left: a listing of /proc overlooks a process that forks and exits.
+/// The cgroup says whether anything is left: a listing of /proc misses a process that forks and exits.
 fn survivors() -> String {
     const LAUNCHER_AND_KEEPER: u32 = 2;
     let Some(cgroup) = CGROUP.get() else { return String::new() };
@@ -218,7 +219,7 @@ fn wait_or_kill(child: Pid) -> nix::Result<i32> {
     raw::wait_raw(child, true).map(|status| status.expect("a wait that blocks has a status"))
 }
 
-/// Goes on in a child whose parent is gone before the next step.
+/// Continues in a child whose parent is gone before the next step.
 fn become_orphan() -> Result {
     let parent = Pid::this();
     match raw::fork_single_threaded().map_err(|error| error.to_string())? {
@@ -295,8 +296,8 @@ fn open(value: &str) -> Result {
     raw::place_descriptor(file, number, flag == "cloexec").map_err(|error| error.to_string())
 }
 
-/// As the leader of a session without a terminal, by opening one (`tty_open_proc_set_tty` in the kernel), and has it as
-/// stdin, stdout and stderr.
+/// Gets a controlling terminal, by opening it as the leader of a session without one (`tty_open_proc_set_tty` in the
+/// kernel), and makes it stdin, stdout and stderr.
 fn take_terminal(path: &str) -> Result {
     let terminal = OpenOptions::new().read(true).write(true).open(path).map_err(|error| error.to_string())?;
     let terminal = terminal.into_raw_fd();
@@ -333,7 +334,7 @@ fn become_user(id: u32) -> nix::Result<()> {
 }
 
 /// The other hidden mode, `--queue PID SIGNAL COUNT UID`: queues signals from inside the PID namespace of `PID`,
-/// where the sender has a PID that the receiver can see. It prints that PID when all are sent.
+/// where the receiver can see the sender's PID. It prints that PID when all are sent.
 pub(crate) fn queue_from_inside(words: &[OsString]) -> ! {
     let numbers: Vec<i32> = words.iter().filter_map(|word| word.to_str()?.parse().ok()).collect();
     let [pid, signal, count, uid] = numbers[..] else { panic!("--queue takes four numbers") };

@@ -1,8 +1,8 @@
 //! Starts the init under test in every mode, and watches it.
 //!
-//! `init` says how, `launcher` does it in a process of its own, `running` is the result. `suite` is the list of tests,
-//! `waiting` has polling and bounds on time. `pty` is a terminal to run a shell on, and `comparison` runs a scenario on it
-//! twice. `raw` and `process` talk to the kernel. tests/README.md has the environment variables.
+//! `init` says how, `launcher` does it in a process of its own, `running` is the result. `suite` is the list of
+//! tests, `waiting` has polling and bounds on time. `pty` is a terminal to run a shell on, and `comparison` runs a
+//! scenario on it twice. `raw` and `process` talk to the kernel. tests/README.md has the environment variables.
 
 pub(crate) mod comparison;
 pub(crate) mod containment;

@@ -1,4 +1,4 @@
-//! What a pipe's reader has seen so far: bytes, lines with the moment of their arrival, and the end.
+//! What has come through a pipe so far: bytes, lines with their time of arrival, and the end.
 
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex};
@@ -33,7 +33,7 @@ impl Seen {
     }
 }
 
-/// Read by a thread of its own; clones see the same.
+/// A thread of its own reads the pipe. Clones see the same.
 #[derive(Clone, Default)]
 pub(crate) struct Output {
     seen: Arc<(Mutex<Seen>, Condvar)>,
@@ -60,7 +60,7 @@ impl Output {
         output
     }
 
-    /// Waits until `check` finds what it looks for; `None` when it has not by the deadline.
+    /// Waits until `check` finds something. `None` if it has not within `limit`.
     fn wait<T>(&self, limit: Duration, mut check: impl FnMut(&Seen) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + limit;
         let (seen, changed) = &*self.seen;
@@ -74,7 +74,7 @@ impl Output {
         }
     }
 
-    /// Line number `index`, waited for; `None` at the end of the output or at the deadline.
+    /// Waits for line number `index`. `None` at the end of the output or after `limit`.
     pub(crate) fn line(&self, index: usize, limit: Duration) -> Option<Line> {
         let line = |seen: &Seen| match seen.lines.get(index) {
             Some(line) => Some(Some(line.clone())),
@@ -83,7 +83,7 @@ impl Output {
         self.wait(limit, line).flatten()
     }
 
-    /// Whether `check` holds for the text so far, or comes to hold before the deadline or the end.
+    /// Waits until `check` holds for the text so far. False if it does not by the end of the output or within `limit`.
     pub(crate) fn text_until(&self, limit: Duration, check: impl Fn(&str) -> bool) -> bool {
         let checked = |seen: &Seen| {
             let holds = check(&String::from_utf8_lossy(&seen.bytes));

@@ -15,7 +15,7 @@ pub(crate) struct Process {
     pub(crate) parent: i32,
     pub(crate) group: i32,
     pub(crate) session: i32,
-    /// In clock ticks since boot: with the PID it tells a process from a later one.
+    /// In clock ticks since boot. PID and start together identify a process.
     pub(crate) start: u64,
 }
 
@@ -29,7 +29,7 @@ impl Process {
         let state = fields.next()?.chars().next()?;
         let mut number = || fields.next()?.parse::<i32>().ok();
         let (parent, group, session) = (number()?, number()?, number()?);
-        // Field 22; the last one taken was field 6.
+        // Field 22; the last one read was field 6.
         let start = fields.nth(15)?.parse().ok()?;
         Some(Process { pid, name: name.to_owned(), state, parent, group, session, start })
     }
@@ -48,13 +48,13 @@ pub(crate) fn children(pid: i32) -> Vec<Process> {
     all().into_iter().filter(|process| process.parent == pid).collect()
 }
 
-/// Its children as the kernel lists them, the oldest first; none when it has ended.
+/// The children of `pid` as the kernel lists them, oldest first; none when it has ended.
 pub(crate) fn listed_children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// Everything below `pid`, nearest first; `pid` itself is not in it.
+/// Everything below `pid`, nearest first, without `pid` itself.
 pub(crate) fn descendants(pid: i32) -> Vec<Process> {
     let mut by_parent = BTreeMap::<i32, Vec<Process>>::new();
     for process in all() {
@@ -69,7 +69,7 @@ pub(crate) fn descendants(pid: i32) -> Vec<Process> {
     found
 }
 
-/// The same from the kernel's lists of children, which does not read all of /proc. It may miss some while others end.
+/// The same from the kernel's lists of children, without reading all of /proc. It may miss some while others end.
 pub(crate) fn descendants_by_list(pid: i32) -> Vec<Process> {
     let children = |pid: i32| listed_children(pid).into_iter().filter_map(Process::find).collect::<Vec<_>>();
     let mut found = children(pid);
@@ -81,7 +81,7 @@ pub(crate) fn descendants_by_list(pid: i32) -> Vec<Process> {
     found
 }
 
-/// A picture of `pid` and what is below it, for a failure message.
+/// The process tree from `pid` on, for a failure message.
 pub(crate) fn tree(pid: i32) -> String {
     let mut text = String::new();
     let mut depths = BTreeMap::from([(pid, 0)]);
@@ -96,7 +96,7 @@ pub(crate) fn tree(pid: i32) -> String {
     text
 }
 
-/// A line of /proc/PID/status, without its key.
+/// The value of a key in /proc/PID/status.
 pub(crate) fn status(pid: i32, key: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
@@ -110,20 +110,20 @@ pub(crate) fn foreground_group(pid: i32) -> Option<i32> {
     after.split(' ').nth(5)?.parse().ok()
 }
 
-/// The PID that the process itself sees, in its own PID namespace.
+/// The PID that the process has in its own PID namespace.
 pub(crate) fn inner_pid(pid: i32) -> Option<i32> {
     status(pid, "NSpid")?.split_whitespace().last()?.parse().ok()
 }
 
-/// Its own memory in KiB, counted by the kernel page by page. (What it has of its file, the kernel takes and gives back when
-/// memory is short.)
+/// Its anonymous memory in KiB, counted by the kernel page by page. (Pages of its file come and go when memory is
+/// short.)
 pub(crate) fn anonymous_kib(pid: i32) -> Option<i64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Context switches so far, those that it made and those that were forced on it, over all its threads.
+/// Context switches so far, voluntary and involuntary, of all its threads.
 pub(crate) fn context_switches(pid: i32) -> Option<u64> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
     let mut sum = 0;
@@ -135,8 +135,7 @@ pub(crate) fn context_switches(pid: i32) -> Option<u64> {
     Some(sum)
 }
 
-/// Waits until the start has settled: nothing has woken the process up for a third of a second, and it is not waiting for
-/// a processor either.
+/// Waits until the start has settled: nothing has woken the process for 300 ms, and it is not waiting for a processor.
 pub(crate) fn wait_until_idle(pid: i32) {
     let mut last = None;
     poll("the start has settled", || {

@@ -20,16 +20,16 @@ use super::process::{self, Process};
 use super::running::{Reaper, Running};
 use super::{Ending, Mode, deadline, find_program, poll, probe, raw, sexton_only, skip, try_poll};
 
-/// What the keys send, with the modes that a new terminal has (termios(3)).
+/// What keys send in the modes of a new terminal (termios(3)).
 pub(crate) const CTRL_C: &str = "\x03";
 pub(crate) const CTRL_D: &str = "\x04";
 pub(crate) const CTRL_Z: &str = "\x1a";
 pub(crate) const CTRL_BACKSLASH: &str = "\x1c";
 
-/// What ends every prompt; before it stands the status of the last command: `=130=> `.
+/// The end of every prompt. The status of the last command comes before it: `=130=> `.
 const PROMPT: &str = "=> ";
 
-/// A shell with job control. It reads its lines without an editor, which would paint on the screen.
+/// A shell with job control, and without a line editor, which would draw on the screen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shell {
     Bash,
@@ -79,12 +79,12 @@ impl Shell {
     }
 }
 
-/// What stands in front of each program of a scenario.
+/// What is put in front of each program of a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrapper {
     /// Nothing: the reference.
     None,
-    /// The init under test; as sexton with these options.
+    /// The init under test, with these options if it is sexton.
     Init(&'static str),
 }
 
@@ -104,12 +104,12 @@ impl Wrapper {
 
 /// A session on a terminal of its own.
 pub(crate) struct Terminal {
-    /// Dropped first: it shows the processes of a failed test, which a hang-up would end.
+    /// Dropped first, because it shows the processes of a failed test, which a hang-up would end.
     pub(crate) running: Running,
     master: Option<PtyMaster>,
-    /// Closed when the terminal is to be hung up.
+    /// Closed to hang up the terminal.
     hold: Option<OwnedFd>,
-    /// How much of the screen has been read by `expect`.
+    /// How far `expect` has read the screen.
     read: usize,
     notes: Vec<String>,
     shell: Option<Shell>,
@@ -117,7 +117,8 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// A shell as the session leader, at its first prompt. In its lines `$W` is the wrapper and `$P` is terminal_probe.
+    /// A shell as the session leader, at its first prompt. In its lines, `$W` is the wrapper and `$P` is
+    /// terminal_probe.
     pub(crate) fn with_shell(shell: Shell, wrapper: Wrapper) -> Terminal {
         let mut terminal = Terminal::start(Mode::Child, &shell.words(), wrapper, &[("PS1", shell.prompt())]);
         terminal.shell = Some(shell);
@@ -168,14 +169,14 @@ impl Terminal {
         master.write_all(keys.as_bytes()).expect("cannot write to the terminal");
     }
 
-    /// Types a line, and waits for its echo: Ctrl-C throws away what is not on the screen yet (`isig` in n_tty).
+    /// Types a line, and waits for its echo: Ctrl-C discards what is not on the screen yet (`isig` in n_tty).
     pub(crate) fn line(&mut self, line: &str) {
         self.keys(&format!("{line}\n"));
         self.expect(&format!("{line}\r\n"));
     }
 
-    /// Has the shell list its jobs until so many are stopped and so many run: it may learn of a stop a little later than
-    /// /proc shows it.
+    /// Makes the shell list its jobs until it knows of this many that are stopped and that run: it may notice a stop
+    /// a little later than /proc shows it.
     pub(crate) fn jobs(&mut self, stopped: usize, running: usize) {
         poll(
             &format!("the shell knows of {stopped} jobs that are stopped, and of {running} that run"),
@@ -191,7 +192,7 @@ impl Terminal {
         );
     }
 
-    /// Has the shell put a job in the foreground, and waits until it is there. The shell prints the job's command.
+    /// Makes the shell put a job in the foreground, and waits until it is there. The shell prints the job's command.
     pub(crate) fn fg(&mut self, line: &str, end_of_command: &str) {
         self.line(line);
         self.expect(&format!("{end_of_command}\r\n"));
@@ -209,12 +210,12 @@ impl Terminal {
         self.prompt()
     }
 
-    /// Waits until the text appears on the screen, below what was waited for before.
+    /// Waits until the text appears on the screen, after what was waited for before.
     pub(crate) fn expect(&mut self, text: &str) {
         self.find(text);
     }
 
-    /// The text before it.
+    /// Waits for the text, and returns what comes before it.
     fn find(&mut self, text: &str) -> String {
         let read = self.read;
         let new = |screen: &str| screen.get(read..).unwrap_or_default().find(text);
@@ -247,7 +248,7 @@ impl Terminal {
         self.running.stdout.text()
     }
 
-    /// Takes down something that is to be the same with and without the wrapper.
+    /// Notes something that must be the same with and without the wrapper.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
@@ -264,8 +265,8 @@ impl Terminal {
         processes
     }
 
-    /// Waits until so many programs are there and sleep, stopped or not, and all that is in between them and
-    /// the shell does so too: with a wrapper that behaves, it stops and goes on with its program.
+    /// Waits until there are this many programs, and they and everything between them and the shell are in this
+    /// state: a wrapper that behaves stops and continues with its program.
     pub(crate) fn settle(&self, programs: usize, state: char) {
         poll(&format!("{programs} programs and their inits are in state {state}"), || {
             let processes = self.processes();
@@ -276,7 +277,7 @@ impl Terminal {
         });
     }
 
-    /// Waits until there are so many processes, all in this state.
+    /// Waits until there are this many processes, all in this state.
     pub(crate) fn settle_all(&self, count: usize, state: char) {
         poll(&format!("{count} processes are in state {state}"), || {
             let processes = self.processes();
@@ -285,7 +286,7 @@ impl Terminal {
         });
     }
 
-    /// Waits until the programs are there and are in this state, whatever others do.
+    /// Waits until this many programs are in this state, whatever others do.
     pub(crate) fn settle_programs(&self, programs: usize, state: char) {
         poll(&format!("{programs} programs are in state {state}"), || {
             let processes = self.processes();
@@ -295,8 +296,8 @@ impl Terminal {
         });
     }
 
-    /// Waits until the job has the terminal: the program's process group, or that of the init in front of it. (A shell
-    /// tells nobody when it puts a job in the foreground that runs.)
+    /// Waits until the job has the terminal: the program's process group, or that of the init in front of it. (A
+    /// shell does not say so when it puts a running job in the foreground.)
     pub(crate) fn in_foreground(&self) {
         poll("the job is in the foreground", || {
             let foreground = process::foreground_group(self.running.pid)?;
@@ -306,8 +307,9 @@ impl Terminal {
         });
     }
 
-    /// Waits until all that the shell started has ended, and lets it reap them. That is its own affair: dash does it when it
-    /// prints a prompt, and bash too, now and then, on a busy machine, although a signal has told it.
+    /// Waits until everything that the shell started has ended, and gives the shell time to reap it. It need not do
+    /// so at once: dash reaps when it prints a prompt, and on a busy machine bash sometimes does too, despite the
+    /// signal.
     pub(crate) fn all_gone(&self) {
         poll("the jobs are gone", || self.processes().is_empty().then_some(()));
         if self.shell != Some(Shell::Dash) {
@@ -323,7 +325,7 @@ impl Terminal {
         program.expect("the program runs").pid
     }
 
-    /// Sends a signal to the only program once it watches for that.
+    /// Sends a signal to the only program once it watches for it.
     pub(crate) fn send_watched(&self, signal: i32) {
         let program = self.program();
         poll("the program watches for the signal", || {
@@ -346,7 +348,7 @@ impl Terminal {
         raw::set_window_size(master.as_raw_fd(), rows, columns).expect("cannot change the window's size");
     }
 
-    /// Closes the terminal, as an emulator does whose window is closed.
+    /// Closes the terminal, as an emulator does when its window is closed.
     pub(crate) fn hang_up(&mut self) {
         self.hold = None;
         assert!(self.running.stdout.ends_within(deadline()), "the screen is still read");
@@ -360,7 +362,7 @@ impl Terminal {
         ending
     }
 
-    /// What is to be the same: the notes, and the screen.
+    /// What must be the same: the notes, and the screen.
     pub(crate) fn transcript(&self) -> String {
         let notes = self.notes.join("\n");
         if !self.compares_screen {
@@ -370,7 +372,7 @@ impl Terminal {
     }
 }
 
-/// The side that shows what is written, and the path of the other.
+/// The master, which shows what is written, and the path of the other side.
 pub(crate) fn open_pty() -> (PtyMaster, String) {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("cannot open a pty");
     grantpt(&master).expect("cannot grant access to the pty");
@@ -380,10 +382,10 @@ pub(crate) fn open_pty() -> (PtyMaster, String) {
     (master, path)
 }
 
-/// Reads what is written to the terminal. It can be made to let go of it.
+/// Reads what is written to the terminal, until it is to let go of it.
 struct Screen {
     master: File,
-    /// At its end when the terminal is to be hung up.
+    /// Reaches its end when the terminal is to be hung up.
     held: OwnedFd,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn pending() -> nix::Result<u64> {
     Errno::result(result).map(|_| set)
 }
 
-/// What a signal does on arrival, of the two that exec keeps.
+/// The dispositions that survive an exec.
 #[derive(Clone, Copy)]
 pub(crate) enum Disposition {
     Default,
@@ -90,9 +90,9 @@ pub(crate) fn queue(pid: i32, signal: i32, payload: Payload) -> nix::Result<()> 
     Errno::result(result).map(drop)
 }
 
-/// Forks. Only for the hidden modes of this binary, which have one thread.
+/// Forks. Only for what has one thread: the guardian before it starts the tests, and the hidden modes of this binary.
 pub(crate) fn fork_single_threaded() -> nix::Result<ForkResult> {
-    // SAFETY: the hidden modes start no thread, so the child finds every lock and all memory in order.
+    // SAFETY: the callers have started no thread, so the child finds every lock and all memory in order.
     unsafe { fork() }
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn wait_raw(pid: Pid, block: bool) -> nix::Result<Option<i32>> {
     }
 }
 
-/// Places `from` at the number `to`, with the close-on-exec flag as given.
+/// Moves the descriptor `from` to the number `to`, with the close-on-exec flag as given.
 pub(crate) fn place_descriptor(from: i32, to: i32, close_on_exec: bool) -> nix::Result<()> {
     if from != to {
         // SAFETY: dup2 of any two numbers is defined; a bad one is an error.
@@ -149,7 +149,7 @@ pub(crate) fn fill_pipe(descriptor: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags) }).map(drop)
 }
 
-/// Makes orphans of this process's descendants children of this process.
+/// Makes this process adopt its descendants' orphans.
 pub(crate) fn become_subreaper() -> nix::Result<()> {
     nix::sys::prctl::set_child_subreaper(true)
 }
@@ -164,7 +164,7 @@ pub(crate) fn set_niceness(nice: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
 }
 
-/// Runs before the exec of a command: puts `descriptor` where the launcher looks for it.
+/// Gives a command `descriptor` as `number`, where the launcher looks for it.
 pub(crate) fn pass_descriptor(command: &mut std::process::Command, descriptor: i32, number: i32) {
     use std::os::unix::process::CommandExt;
     let place = move || {
@@ -219,9 +219,10 @@ pub(crate) fn refuse(call: libc::c_long, errno: Errno) -> nix::Result<()> {
         instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: takes integers. Without privileges there is no filter without it.
+    // Without privileges a filter needs this first.
+    // SAFETY: prctl takes integers here.
     Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
-    // SAFETY: the pointer is to a filter of as many instructions as it says.
+    // SAFETY: `program` points to as many instructions as it says.
     let result =
         unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     Errno::result(result).map(drop)

@@ -1,4 +1,4 @@
-//! An init that runs, and one that has ended.
+//! A running init, and one that has ended.
 
 use std::io::Write;
 use std::process::{Child, ChildStderr};
@@ -29,14 +29,14 @@ impl Ending {
     }
 }
 
-/// Who waits for the init, and so knows how it ended.
+/// What waits for the init, and so knows how it ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reaper {
     /// The launcher became the init: it is the test's child.
     Test,
     /// The launcher is its parent, and reports.
     Launcher,
-    /// Its parent is gone, and the test, a subreaper, has adopted it.
+    /// Its parent is gone, and the test, which is a subreaper, has adopted it.
     Adopted,
 }
 
@@ -62,7 +62,7 @@ impl Received {
     }
 }
 
-/// Killed, with everything below it, when dropped.
+/// A running init. Dropping this kills it and everything below it.
 pub(crate) struct Running {
     command: String,
     mode: Mode,
@@ -71,7 +71,7 @@ pub(crate) struct Running {
     report: Output,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
-    /// Held open and not read.
+    /// Stderr, if it is held open and not read.
     unread: Option<ChildStderr>,
     /// The init's PID as the test sees it.
     pub(crate) pid: i32,
@@ -106,7 +106,8 @@ impl Running {
         }
     }
 
-    /// Waits until the launcher is one step from the exec of the init. On the way, sends what is to be pending.
+    /// Waits until the launcher's next step is the exec of the init. On the way, sends the signals that are to be
+    /// pending.
     pub(crate) fn await_exec(&mut self, pending: &[i32]) {
         if !pending.is_empty() {
             self.await_report("awaiting\n");
@@ -115,7 +116,7 @@ impl Running {
         self.await_report("exec\n");
     }
 
-    /// Waits for a line of the launcher's, and takes the init's PID from another.
+    /// Waits for this line of the launcher's, and takes the init's PID from another.
     fn await_report(&mut self, line: &str) {
         let text_of = |report: &Output, key: &str| {
             report.text().lines().find_map(|line| line.strip_prefix(key).map(str::to_owned))
@@ -132,7 +133,7 @@ impl Running {
             }
             panic!("cannot start the init: {error}");
         }
-        assert!(started, "the launcher does not get on: {:?}", self.report.text());
+        assert!(started, "the launcher is stuck: {:?}", self.report.text());
         if forks {
             let pid = text_of(&self.report, "init ").and_then(|pid| pid.parse().ok());
             self.pid = pid.expect("the launcher reports a PID");
@@ -162,14 +163,14 @@ impl Running {
         Received::parse(&line)
     }
 
-    /// The same when it comes within `limit`.
+    /// The same, if it comes within `limit`.
     pub(crate) fn received_within(&mut self, limit: Duration) -> Option<Received> {
         let line = self.stdout.line(self.next_line, limit)?;
         self.next_line += 1;
         Some(Received::parse(&line))
     }
 
-    /// The PID, as the test sees it, of the program that calls itself `inner`.
+    /// The PID, as the test sees it, of the program whose PID in its own namespace is `inner`.
     pub(crate) fn program_pid(&self, inner: i32) -> i32 {
         poll("the program is a child of the init", || {
             let children = process::children(self.pid);
@@ -229,7 +230,7 @@ impl Running {
         try_poll(limit, || self.try_wait())
     }
 
-    /// Waits for the end, and for all output unless something left behind holds the pipe.
+    /// Waits for the end, and for all output unless a leftover holds the pipe.
     pub(crate) fn finish(mut self) -> Finished {
         let ending = self.wait();
         if let Some(stderr) = self.unread.take() {
@@ -244,14 +245,14 @@ impl Running {
         Finished { command: self.command.clone(), ending, stdout, stderr, survivors }
     }
 
-    /// Kills the init and what is below it, by PID, and reaps what is the test's to reap.
+    /// Kills the init and what is below it, by PID, and reaps the test's children among them.
     fn end(&mut self) {
         let mut others = process::descendants(self.pid);
         if self.try_wait().is_none() {
             _ = raw::kill(self.pid, libc::SIGKILL);
             try_poll(deadline(), || self.try_wait());
         }
-        // What the init left behind has come to the test, which is a subreaper, and can still be told by its session.
+        // The test, a subreaper, has adopted what the init left behind, and knows it by its session.
         let test = std::process::id().cast_signed();
         others.extend(process::children(test).into_iter().filter(|process| process.session == self.pid));
         for process in &others {
@@ -291,13 +292,13 @@ pub(crate) struct Finished {
     pub(crate) ending: Ending,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// Who was left when it had ended, empty for nobody; known where it was contained and not PID 1 (the kernel leaves
-    /// nobody behind a PID 1).
+    /// What was left when the init had ended; empty if nothing was. Known only if it was contained and not PID 1 (after
+    /// PID 1 the kernel leaves nothing).
     pub(crate) survivors: Option<String>,
 }
 
 impl Finished {
-    /// Nobody was left when the init had ended.
+    /// Nothing was left when the init had ended.
     pub(crate) fn assert_nothing_survives(&self) {
         assert_eq!(self.survivors.as_deref().unwrap_or_default(), "", "left behind");
     }
@@ -321,7 +322,7 @@ impl Drop for Finished {
     }
 }
 
-/// The two ends of a long text.
+/// The start and the end of a long text.
 fn shorten(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     if characters.len() <= 3000 {

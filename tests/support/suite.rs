@@ -1,4 +1,4 @@
-//! The list of tests, how one is run, skipped and reported.
+//! The list of tests, and how a test is run, skipped and reported.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,7 +10,7 @@ use super::comparison;
 use super::init::Mode;
 use super::pty::{Shell, Terminal, Wrapper};
 
-/// The payload of a skip's unwinding.
+/// The panic payload of a skipped test.
 struct Skip(String);
 
 /// Ends the running test as ignored, for `reason`; as failed when `SEXTON_REQUIRE=all` is set.
@@ -19,7 +19,7 @@ pub(crate) fn skip(reason: impl Into<String>) -> ! {
 }
 
 thread_local! {
-    /// What the panicking test has to say: message, place, and every run that it had going.
+    /// What a failing test reports: message, place, and every init that it had started.
     static FAILURE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn keep_panic_messages() {
 /// Light tests share it; a test that needs the machine to itself holds it alone.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// What of the machine a test needs.
+/// How much of the machine a test needs.
 #[derive(Clone, Copy)]
 enum Needs {
     Share,
@@ -78,7 +78,7 @@ impl Suite {
         }
     }
 
-    /// For storms and for what measures time: no other test runs meanwhile.
+    /// For storms and measurements: no other test runs meanwhile.
     pub(crate) fn alone_in_modes(&mut self, name: &str, modes: &[Mode], test: fn(Mode)) {
         for mode in modes.iter().copied() {
             self.add(format!("{name}::{}", mode.name()), Needs::Whole, move || test(mode));
@@ -138,7 +138,7 @@ fn run(name: &str, context: RunContext<'_>, needs: Needs, test: &dyn Fn()) -> Re
     Err(RunError::fail(format!("cannot run: {reason}")))
 }
 
-/// Numbers for people: with `SEXTON_TEST_MEASURE=FILE` they are added to that file.
+/// Numbers for people. With `SEXTON_TEST_MEASURE=FILE` they are appended to that file.
 pub(crate) fn measured(text: &str) {
     use std::io::Write as _;
     let Some(path) = std::env::var_os("SEXTON_TEST_MEASURE") else { return };

@@ -1,4 +1,4 @@
-//! A directory that is gone when the test is.
+//! A directory that is removed after the test.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -39,8 +39,8 @@ impl TemporaryDirectory {
 
     /// An executable file in it with these contents.
     ///
-    /// install(1) writes it. Were it open for writing in this process, what another test forks at that moment would have it
-    /// open, too, until it gets to its exec; and meanwhile nobody could execute the file (ETXTBSY).
+    /// install(1) writes it. If it were open for writing in this process, a child that another test forks at that
+    /// moment would have it open too until its exec, and meanwhile nobody could execute the file (ETXTBSY).
     pub(crate) fn executable(&self, name: impl AsRef<Path>, contents: &[u8]) -> PathBuf {
         let path = self.path.join(name);
         let mut command = Command::new("install");

@@ -11,14 +11,14 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("support::one_attempt_with_a_lost_wake_up_fails_the_test", one_lost_wake_up);
 }
 
-/// How long anything may take that must happen. Reached only by a failing test, so there is no need to be short: a
-/// machine with busy loops on all its processors takes more than 15 s to make 20,000 zombies.
+/// How long something that must happen may take. Only a failing test waits that long, so it can be generous: with
+/// busy loops on all its processors a machine takes more than 15 s to make 20,000 zombies.
 pub(crate) fn deadline() -> Duration {
     let seconds = std::env::var("SEXTON_TEST_DEADLINE").ok().and_then(|word| word.parse().ok());
     Duration::from_secs(seconds.unwrap_or(60))
 }
 
-/// Waits until `check` gives something.
+/// Waits until `check` returns something.
 pub(crate) fn poll<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
     try_poll(deadline(), check).unwrap_or_else(|| panic!("not within {:?}: {what}", deadline()))
 }
@@ -26,7 +26,7 @@ pub(crate) fn poll<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
 pub(crate) fn try_poll<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
-        // The last look is after the deadline, also when the one before took long.
+        // The last check starts after the deadline, even if the one before took long.
         let is_last = Instant::now() > deadline;
         let found = check();
         if found.is_some() || is_last {
@@ -36,24 +36,24 @@ pub(crate) fn try_poll<T>(limit: Duration, mut check: impl FnMut() -> Option<T>)
     }
 }
 
-/// The time that sexton gives leftovers by default (`Config::grace`).
+/// How long sexton waits by default for leftovers that it has asked to end (`Config::grace`).
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
-/// The time that sexton gives what it has sent SIGKILL, since the last of them died (`supervise::state::PATIENCE`).
+/// How long sexton waits for what it has sent SIGKILL, since the last death (`supervise::state::PATIENCE`).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The same in all (`supervise::state::ALL_PATIENCE`).
 pub(crate) const ALL_PATIENCE: Duration = Duration::from_secs(30);
 
-/// No machine stands still for this long. For `within`, where sexton has no deadline: it would wait until something else
-/// wakes it.
+/// Longer than a machine stands still. For `within`, where sexton has no later deadline: with a lost wake-up it would
+/// wait until something else wakes it.
 pub(crate) const LONGER_THAN_A_STALL: Duration = Duration::from_secs(10);
 
 /// Measures up to three times, and returns the first time that is within `limit`. A machine that stands still for a
 /// second spoils one attempt of three; slow code spoils all three.
 ///
-/// An attempt that takes `lost` or longer fails at once. `lost` is how long sexton would wait if it lost a wake-up: until its
-/// next deadline. That is a race, so it may show in one attempt only.
+/// An attempt that takes `lost` or longer fails at once. `lost` is how long sexton would take if it lost a wake-up
+/// and waited for its next deadline. A lost wake-up is a race, which may show in one attempt only.
 #[track_caller]
 pub(crate) fn within(limit: Duration, lost: Duration, measure: impl FnMut() -> Duration) -> Duration {
     assert!(limit < lost, "within {limit:?} is no attempt of {lost:?}");
