@@ -3,8 +3,8 @@
 //! The tests have threads, so they must not allocate between a fork and an exec. This mode has one thread: it takes
 //! the steps in order (see `take`) and becomes the init under test. Through the descriptor [`REPORT`] it tells the
 //! test how far it got, one line each: `init PID` (the init's, seen from outside), `awaiting` (signals may be sent),
-//! `exec` (everything is set up, exec is next), `error TEXT`, `survivors TEXT` (what the init left behind), `status
-//! RAW` (the init's wait status).
+//! `exec` (everything is set up, exec is next), `error TEXT`, `survivors TEXT` (what the init left behind),
+//! `status RAW` (the init's wait status).
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, OpenOptions};

@@ -382,7 +382,7 @@ pub(crate) fn open_pty() -> (PtyMaster, String) {
     (master, path)
 }
 
-/// Reads what is written to the terminal, until it is to let go of it.
+/// Reads what is written to the terminal, until that is to be hung up.
 struct Screen {
     master: File,
     /// Reaches its end when the terminal is to be hung up.

@@ -42,7 +42,7 @@ pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// How long sexton waits for what it has sent SIGKILL, since the last death (`supervise::state::PATIENCE`).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The same in all (`supervise::state::ALL_PATIENCE`).
+/// How long it waits for that in all (`supervise::state::ALL_PATIENCE`).
 pub(crate) const ALL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Longer than a machine stands still. For `within`, where sexton has no later deadline: with a lost wake-up it would
@@ -85,7 +85,7 @@ fn first_within(limit: Duration, lost: Option<Duration>, mut measure: impl FnMut
 const LIMIT: Duration = Duration::from_secs(1);
 const LOST: Duration = Duration::from_secs(5);
 
-/// What comes of attempts that take so many milliseconds, and how many of them are made.
+/// The result of attempts that take these milliseconds, and how many of them are made.
 fn attempts(all: &[u64]) -> (Result<Duration, String>, usize) {
     let made = Cell::new(0);
     let measure = || Duration::from_millis(all[made.replace(made.get() + 1)]);
