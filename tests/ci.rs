@@ -1,4 +1,5 @@
-//! The samples in examples/ci/ work, as far as that can be seen here.
+//! The samples in examples/ci/: the Makefile is run; the YAML files are parsed, and their options compared with
+//! `--help`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ fn sample(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/ci").join(name)
 }
 
-/// Runs `make check` with this job. `output` reads to the end of the pipes, as a runner does.
+/// Runs `make check` with this job. `output` reads the pipes to end-of-file, as a CI runner does.
 fn make_check(job: &str) -> (std::process::Output, Value) {
     sexton_only();
     let make = find_program("make").unwrap_or_else(|| skip("needs make"));
@@ -42,7 +43,7 @@ fn make_check(job: &str) -> (std::process::Output, Value) {
         .output()
         .expect("cannot run make");
     let report = fs::read_to_string(report).unwrap_or_else(|error| panic!("no report: {error}: {output:?}"));
-    (output, serde_json::from_str(&report).expect("the report is JSON"))
+    (output, serde_json::from_str(&report).expect("the report is not JSON"))
 }
 
 fn makefile() {
@@ -53,7 +54,7 @@ fn makefile() {
         let took = start.elapsed();
         assert!(output.status.success(), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).ends_with("done\n"), "{output:?}");
-        let leftovers = report["leftovers"].as_array().expect("a list");
+        let leftovers = report["leftovers"].as_array().expect("`leftovers` should be a list");
         assert_eq!(leftovers.len(), 5, "{report}");
         assert!(leftovers.iter().all(|one| one["end"]["kind"] == json!("signaled")), "{report}");
         took
@@ -62,7 +63,7 @@ fn makefile() {
 
 fn makefile_fails() {
     let (output, report) = make_check("sh -c 'exit 3'");
-    assert_eq!(output.status.code(), Some(2), "make's own code for a failure");
+    assert_eq!(output.status.code(), Some(2), "make exits with 2 when a recipe fails");
     assert_eq!(report["exit_code"], json!(3));
 }
 
@@ -78,7 +79,7 @@ fn yaml() {
         let output = Command::new(&python).args(["-c", script]).arg(sample(name)).output();
         let output = output.expect("cannot run python3");
         assert!(output.status.success(), "{name}: {output:?}");
-        // YAML 1.1 reads the word `on` as true.
+        // YAML 1.1 reads the key `on` as true; json.dumps() makes the string "true" of it.
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let job: Value =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
@@ -90,14 +91,14 @@ fn yaml() {
 fn known_options() {
     let known = options_of_help(&help());
     for name in YAML.into_iter().chain(["Makefile"]) {
-        let text = fs::read_to_string(sample(name)).expect("it is in the repository");
+        let text = fs::read_to_string(sample(name)).expect("cannot read a sample");
         let is_command = |line: &&str| line.contains("--report") && !line.trim_start().starts_with('#');
         let commands: Vec<&str> = text.lines().filter(is_command).collect();
-        assert!(!commands.is_empty(), "{name} has no command");
+        assert!(!commands.is_empty(), "{name} has no command with --report");
         for command in commands {
             let own = command.split(" -- ").next().unwrap_or_default();
             for option in options_in(own) {
-                assert!(known.contains(&option), "{name}: --help knows no {option}");
+                assert!(known.contains(&option), "{name}: {option} is not in --help");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The documents and the program say the same.
+//! The documents agree with the program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,7 +26,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("docs::map_of_the_house_is_complete", map_is_complete);
 }
 
-/// `-x` and `--xyz` in a text, without values.
+/// The options in a text, such as `-x` and `--xyz`, without values.
 pub(crate) fn options_in(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-'));
     words.filter(|word| is_option(word)).map(str::to_owned)
@@ -44,7 +44,7 @@ pub(crate) fn help() -> String {
     Init::new(Mode::Subreaper).options(["--help"]).run().stdout.clone()
 }
 
-/// The options that head a line of `--help`: what comes before the description, two blanks or more away.
+/// The options at the start of the lines of `--help`. Two or more blanks separate them from the description.
 pub(crate) fn options_of_help(help: &str) -> BTreeSet<String> {
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     lines
@@ -54,7 +54,8 @@ pub(crate) fn options_of_help(help: &str) -> BTreeSet<String> {
 
 /// The options in backticks in the first column of the tables under `## Options`.
 fn options_of_readme(readme: &str) -> BTreeSet<String> {
-    let after = readme.split_once("\n## Options").map(|(_, after)| after).expect("README has `## Options`");
+    let after =
+        readme.split_once("\n## Options").map(|(_, after)| after).expect("README has no `## Options`");
     let section = after.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter_map(|line| line.trim().strip_prefix('|')?.split('|').next());
     let quoted = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2));
@@ -63,17 +64,18 @@ fn options_of_readme(readme: &str) -> BTreeSet<String> {
 
 fn readme_lists_the_options_of_help() {
     let help = options_of_help(&help());
-    assert!(help.contains("--rewrite") && help.contains("-v"), "not understood: {help:?}");
+    assert!(help.contains("--rewrite") && help.contains("-v"), "cannot parse --help: {help:?}");
     let readme = options_of_readme(&read(&project("README.md")));
     let missing: Vec<_> = help.difference(&readme).collect();
     let surplus: Vec<_> = readme.difference(&help).collect();
     assert!(
         missing.is_empty() && surplus.is_empty(),
-        "README lacks {missing:?}, and has {surplus:?} too many"
+        "missing in README: {missing:?}; not in --help: {surplus:?}"
     );
 }
 
-/// [P4]: none of the long options stands without its variable in the help, but for those that run nothing.
+/// [P4]: every long option has a variable that is read. Options that run nothing have none, and neither has
+/// `--no-*`. Variables that take any text are not checked.
 fn every_option_has_a_variable() {
     let help = help();
     let directory = TemporaryDirectory::new();
@@ -83,8 +85,8 @@ fn every_option_has_a_variable() {
         options.iter().filter(|option| option.starts_with("--") && !without.contains(&option.as_str()));
     for option in long.filter(|option| !option.starts_with("--no-")) {
         let variable = format!("SEXTON_{}", option[2..].replace('-', "_").to_uppercase());
-        // A value that no option takes: it must be refused by name, or else the variable is not read. (As a file's name it
-        // is taken.)
+        // An invalid value: sexton must refuse it and name the variable. Only a variable that takes any text
+        // accepts it, SEXTON_REPORT as a file name in the working directory.
         let init = Init::new(Mode::Subreaper).directory(directory.path());
         let finished = init.env(&variable, "\u{1}").shell("exit 0").run();
         let read = finished.stderr.contains(&variable);
@@ -101,10 +103,10 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files below, with this ending.
+/// All files below `directory` with this extension.
 fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let paths = entries.map(|entry| entry.expect("cannot read a directory entry").path());
     let below = |path: PathBuf| match path.is_dir() {
         true => files(&path, extension),
         false => vec![path],
@@ -112,28 +114,30 @@ fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     paths.flat_map(below).filter(|path| path.extension().is_some_and(|one| one == extension)).collect()
 }
 
-/// What `cargo generate` writes.
+/// A directory with what `cargo generate` writes.
 fn generated() -> TemporaryDirectory {
     sexton_only();
     let directory = TemporaryDirectory::new();
-    let output = Command::new(probe("generate")).arg(directory.path()).output().expect("it can be run");
+    let output = Command::new(probe("generate")).arg(directory.path()).output().expect("cannot run generate");
     assert!(output.status.success(), "{output:?}");
     directory
 }
 
 fn man_page_names_the_options_of_help() {
     let page = read(&generated().join("sexton.1")).replace("\\-", "-");
-    // Fonts stand around the names.
+    // Option names stand between font escapes.
     let page = ["\\fB", "\\fI", "\\fR"].iter().fold(page, |page, font| page.replace(font, " "));
-    let options =
-        page.split("\n.SH ").find(|section| section.starts_with("OPTIONS")).expect("it has options");
+    let options = page
+        .split("\n.SH ")
+        .find(|section| section.starts_with("OPTIONS"))
+        .expect("the man page has no OPTIONS");
     let named: BTreeSet<String> = options_in(options).collect();
     let missing: Vec<_> = options_of_help(&help()).difference(&named).cloned().collect();
     assert!(missing.is_empty(), "the man page lacks {missing:?}");
     for section in ["NAME", "SYNOPSIS", "EXIT STATUS", "SIGNALS", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"] {
         assert!(
             page.contains(&format!("\n.SH {section}\n")) || page.contains(&format!("\n.SH \"{section}\"\n")),
-            "{section}"
+            "the man page has no section {section}"
         );
     }
 }
@@ -143,7 +147,7 @@ fn man_page_renders() {
     let directory = generated();
     let page = directory.join("sexton.1");
     let output =
-        Command::new(groff).args(["-man", "-ww", "-Tutf8"]).arg(&page).output().expect("it can be run");
+        Command::new(groff).args(["-man", "-ww", "-Tutf8"]).arg(&page).output().expect("cannot run groff");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     assert!(output.stdout.len() > 5000, "{output:?}");
 }
@@ -157,7 +161,7 @@ fn completions_can_be_read() {
         assert!(read(&file).contains("timeout-signal"), "{}", file.display());
         match find_program(shell) {
             Some(shell) => {
-                let output = Command::new(shell).arg("-n").arg(&file).output().expect("it can be run");
+                let output = Command::new(shell).arg("-n").arg(&file).output().expect("cannot run the shell");
                 assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
             }
             None => missing.push(shell),
@@ -172,7 +176,8 @@ fn skip_if_missing(shells: &[&str]) {
     }
 }
 
-/// What stands on a line, and what is offered for its last word. (zsh completes for a line editor only.)
+/// A command line, and the completions expected for its last word. (Not for zsh, which completes only in its line
+/// editor.)
 const OFFERS: [(&str, &[&str]); 5] = [
     ("sexton --gra", &["--grace"]),
     ("sexton -g --deliver ", &["group", "program", "tree"]),
@@ -181,7 +186,7 @@ const OFFERS: [(&str, &[&str]); 5] = [
     ("sexton --log-format j", &["json"]),
 ];
 
-/// Offered by fish besides: the program and its arguments, behind options with values too.
+/// fish also completes the program and its arguments, even after options with values.
 const OFFERS_OF_FISH: [(&str, &[&str]); 3] = [
     ("sexton -g --grace 5s -r TERM:INT unshar", &["unshare"]),
     ("sexton -g -- unshar", &["unshare"]),
@@ -215,15 +220,15 @@ fn completions_offer() {
 }
 
 fn assert_offers(shell: &Path, words: &[&str], file: &Path, (line, expected): &(&str, &[&str])) {
-    let output = Command::new(shell).args(words).arg(file).arg(line).output().expect("it can be run");
+    let output = Command::new(shell).args(words).arg(file).arg(line).output().expect("cannot run the shell");
     let offered = String::from_utf8_lossy(&output.stdout);
-    // fish adds the description behind a tab.
+    // fish adds the description after a tab.
     let mut offered: Vec<_> = offered.lines().filter_map(|line| line.split('\t').next()).collect();
     offered.sort_unstable();
-    assert_eq!(offered, *expected, "{} after {line:?}: {output:?}", shell.display());
+    assert_eq!(offered, *expected, "{} completes {line:?}: {output:?}", shell.display());
 }
 
-/// Every document of the project.
+/// README.md and the like, and all of docs/.
 fn documents() -> Vec<PathBuf> {
     let top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "tests/README.md"].map(project);
     top.into_iter().chain(files(&project("docs"), "md")).collect()
@@ -240,7 +245,7 @@ fn links_lead_somewhere() {
             }
             let target = match path {
                 "" => document.clone(),
-                path => document.parent().expect("a directory").join(path),
+                path => document.parent().expect("a document is in a directory").join(path),
             };
             let leads = target.exists() && (anchor.is_empty() || headings(&read(&target)).contains(anchor));
             if !leads {
@@ -251,7 +256,7 @@ fn links_lead_somewhere() {
     assert!(dead.is_empty(), "dead links: {dead:#?}");
 }
 
-/// Headings as a link names them.
+/// The anchors of the headings, as links write them.
 fn headings(document: &str) -> BTreeSet<String> {
     let lines = document.lines().filter(|line| line.starts_with('#'));
     let slug = |line: &str| {
@@ -270,13 +275,13 @@ fn readme_snippets_are_compiled() {
     let readme = read(&project("README.md"));
     let snippets: Vec<_> =
         readme.split("```rust\n").skip(1).filter_map(|after| after.split("```").next()).collect();
-    assert!(!snippets.is_empty(), "README shows the library");
+    assert!(!snippets.is_empty(), "README has no Rust snippet");
     for snippet in snippets {
-        assert!(crate_docs.contains(snippet), "not in the crate's documentation:\n{snippet}");
+        assert!(crate_docs.contains(snippet), "this snippet is not in the crate's documentation:\n{snippet}");
     }
 }
 
-/// PIDs are others every time.
+/// PIDs differ from run to run.
 fn without_numbers(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_ascii_digit()).collect()
 }
@@ -313,7 +318,7 @@ fn zombies_are_told_of_as_shown(mode: Mode) {
     }
 }
 
-/// Names such as `Reaper::reap` in docs/how-it-works.md.
+/// Every part of a name such as `Reaper::reap` in docs/how-it-works.md is a word in src/.
 fn functions_exist() {
     let page = read(&project("docs/how-it-works.md"));
     let prose: String = page.split("```").step_by(2).collect();
@@ -327,7 +332,7 @@ fn functions_exist() {
     }
 }
 
-/// Names such as `docs::tests_that_are_named_exist` where it is said what other inits fail.
+/// The tests that README and tests/README.md name, such as `docs::tests_that_are_named_exist`.
 fn tests_exist() {
     let source: String = files(&project("tests"), "rs").iter().map(|path| read(path)).collect();
     let text = [read(&project("README.md")), read(&project("tests/README.md"))].concat();
@@ -340,7 +345,7 @@ fn tests_exist() {
     }
 }
 
-/// What a test's name begins with stands in the table of points.
+/// The table in tests/README.md has every point that a test's name begins with.
 fn points_are_explained() {
     let table = read(&project("tests/README.md"));
     let source: String = files(&project("tests"), "rs").iter().map(|path| read(path)).collect();
@@ -349,14 +354,17 @@ fn points_are_explained() {
     let points: BTreeSet<_> = names.map(|(point, _)| point).filter(|point| is_point(point)).collect();
     assert!(points.len() > 40, "only {points:?}");
     for point in points {
-        assert!(table.contains(&format!("\n| {} | ", point.to_uppercase())), "{point} is not explained");
+        assert!(
+            table.contains(&format!("\n| {} | ", point.to_uppercase())),
+            "{point} is not in the table of tests/README.md"
+        );
     }
 }
 
 fn map_is_complete() {
     let map = read(&project("CONTRIBUTING.md"));
     for file in files(&project("src"), "rs") {
-        let path = file.strip_prefix(project("src")).expect("below").display().to_string();
+        let path = file.strip_prefix(project("src")).expect("a file is not below src/").display().to_string();
         let room = path.split('/').next().unwrap_or_default();
         let is_named = [&path, &format!("{room}/")].iter().any(|name| map.contains(&format!("`{name}`")));
         let is_the_crate = path == "lib.rs" || path.ends_with("/tests.rs");

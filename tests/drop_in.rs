@@ -1,6 +1,8 @@
-//! Drop-in names: called by another init's name, sexton says what that says and exits with what that exits with.
+//! Drop-in names: called by another init's name, sexton prints what that init prints and exits with the same
+//! status.
 //!
-//! What the original does is not written down here: it is run, and so is sexton by its name, in the same world.
+//! What the original does is not written down here. Each case runs the original, and sexton by its name, in the
+//! same surroundings.
 
 use std::fmt::Debug;
 use std::os::unix::fs::symlink;
@@ -23,7 +25,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("drop_in::any_other_name_is_sexton", any_other_name);
 }
 
-/// An init and sexton by its name.
+/// An init, and sexton by its name.
 pub(crate) struct Tool {
     pub(crate) name: String,
     pub(crate) original: PathBuf,
@@ -38,7 +40,7 @@ impl Tool {
         Tool { name: name.to_owned(), original, here, _directory: directory }
     }
 
-    /// What both come to, in this order: the original, sexton.
+    /// The results of both: first the original's, then sexton's.
     pub(crate) fn run_both<T>(&self, run: impl Fn(&Path) -> T) -> [T; 2] {
         [run(&self.original), run(&self.here)]
     }
@@ -62,11 +64,11 @@ impl Tool {
             }
             differences.push(format!("\n  original: {original:?}\n  here:     {here:?}"));
         }
-        panic!("{} {case:?}, three times:{}", self.name, differences.concat());
+        panic!("{} {case:?} differed three times:{}", self.name, differences.concat());
     }
 }
 
-/// The init under test by another name.
+/// A link by another name to the init under test.
 pub(crate) fn called(name: &str) -> (PathBuf, TemporaryDirectory) {
     sexton_only();
     let directory = TemporaryDirectory::new();
@@ -75,7 +77,7 @@ pub(crate) fn called(name: &str) -> (PathBuf, TemporaryDirectory) {
     (path, directory)
 }
 
-/// Exact words: environment variables, and a command line without the init's name. The shell splits neither.
+/// Environment variables, and the command line after the init's name. No shell splits them.
 type Case = (&'static [&'static str], &'static [&'static str]);
 
 const NONE: &[&str] = &[];
@@ -176,7 +178,7 @@ const CATATONIT: &[Case] = &[
     (&["SEXTON_QUIET=x"], &["sh", "-c", "echo $SEXTON_QUIET"]),
 ];
 
-/// What they tell of their work; of this only the lines are compared that are about the program and its signals.
+/// Cases in which they log. Only the lines about the program and its signals are compared.
 const NEWS: &[(&str, Case)] = &[
     ("tini", (NONE, &["-vvvs", "--", "sh", "-c", "exit 3"])),
     ("tini", (NONE, &["-vvsw", "--", "sh", "-c", ORPHAN, "sh"])),
@@ -195,11 +197,11 @@ const NEWS: &[(&str, Case)] = &[
     ("catatonit", (&["CATATONIT_DEBUG="], &["--", "sh", "-c", ORPHAN, "sh"])),
 ];
 
-/// Leaves an orphan, and goes on when that is reaped.
+/// Leaves an orphan, and ends when it has been reaped.
 const ORPHAN: &str =
     "orphan=$(sleep 0.05 >/dev/null & echo $!); while [ -e /proc/$orphan ]; do sleep 0.02; done";
 
-/// Lines about what sexton does not do, or does not tell: how the original looks for a terminal, and that it woke up.
+/// Lines about what sexton does not do or does not log: looking for a terminal, and waking up.
 const UNTOLD: &[&str] = &[
     "Received SIGCHLD",
     "No child to",
@@ -223,13 +225,13 @@ fn run(path: &Path, (environment, arguments): Case) -> Finished {
     let words = [path.as_os_str()].into_iter().chain(arguments.iter().map(|word| word.as_ref()));
     let mut init = Init::new(Mode::Subreaper).instead(words);
     for entry in environment {
-        let (name, value) = entry.split_once('=').expect("it was written so");
+        let (name, value) = entry.split_once('=').expect("the entry is not NAME=VALUE");
         init = init.env(name, value);
     }
     init.run()
 }
 
-/// The text without what is another each time: paths and PIDs.
+/// Replaces what differs from run to run: the path and PIDs.
 fn comparable(text: &str, path: &Path, name: &str) -> String {
     const BEFORE_PID: &[&str] =
         &["tini (", "catatonit:", "pid=", "PID ", "pid: '", "pid '", "pid1 (", "child process "];
@@ -262,14 +264,15 @@ fn same_words(name: &str) {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// tini tells on stdout, which is its program's; sexton on stderr. And the order is not the same where two processes write.
+/// tini logs to stdout, which belongs to its program, and sexton to stderr. Two processes write, in no fixed order.
+/// So both streams are taken together and the lines sorted.
 fn same_news(name: &str) {
     let tool = Tool::new(name);
     for (_, case) in NEWS.iter().filter(|(tool, _)| *tool == name) {
         let told = |path: &Path| {
             let finished = run(path, *case);
             let text = comparable(&format!("{}{}", finished.stdout, finished.stderr), path, name);
-            // It signals a PID that it has reaped, see the table of differences.
+            // With these options the original signals a PID that it has reaped: an intended difference.
             let is_single = case.0.contains(&"DUMB_INIT_SETSID=0") || case.1.contains(&"-vc");
             let untold = UNTOLD.iter().chain(is_single.then_some(&"Forwarded signal 15"));
             let is_told = |line: &&str| !untold.clone().any(|untold| line.contains(untold));
@@ -278,8 +281,8 @@ fn same_news(name: &str) {
             (finished.ending, lines)
         };
         let [mut original, here] = tool.run_both(told);
-        // The original and its child write at the same time, and a line in pieces: now and then they are mixed, on a busy
-        // machine many times in a row.
+        // The original and its child write at the same time, each line in pieces. So lines are sometimes mixed, on
+        // a busy machine many times in a row.
         _ = try_poll(deadline(), || {
             if original != here {
                 original = told(&tool.original);
@@ -287,11 +290,12 @@ fn same_news(name: &str) {
             (original == here).then_some(())
         });
         assert_eq!(original, here, "{case:?}");
-        assert!(!here.1.is_empty(), "nothing is told: {case:?}");
+        assert!(!here.1.is_empty(), "nothing was logged: {case:?}");
     }
 }
 
-/// dockerd takes what stands after `tini version ` (`parseInitVersion` in daemon/info_unix.go), or warns.
+/// dockerd takes the version from what follows `tini version ` (`parseInitVersion` in daemon/info_unix.go), and
+/// warns if there is none.
 fn version_for_docker() {
     for (name, version) in [
         ("docker-init", "0.19.0"),

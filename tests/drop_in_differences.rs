@@ -1,5 +1,5 @@
-//! Drop-in names: where sexton by another init's name does not do what that does, it is meant. This is the table of it,
-//! the same as in README.
+//! Drop-in names: the intended differences between sexton by another init's name and that init. README has the same
+//! table.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("drop_in::readme_lists_the_intended_differences", readme_lists_the_differences);
 }
 
-/// Something in which sexton by that name is not the same, with the proof of it.
+/// A difference, and a check that it is there.
 struct Difference {
     name: &'static str,
     original: &'static str,
@@ -116,7 +116,7 @@ fn tini_tells_on_stderr() {
     let tool = Tool::new("tini");
     let [original, here] =
         tool.run_both(|path| init(Mode::Subreaper, path, &["-sv", "--"]).shell("echo mine").run());
-    assert!(original.stdout.contains("INFO"), "it is no difference any more: {}", original.stdout);
+    assert!(original.stdout.contains("INFO"), "no longer a difference: {}", original.stdout);
     assert_eq!(here.stdout, "mine\n");
     assert!(here.stderr.contains("[INFO  tini ("), "{}", here.stderr);
 }
@@ -140,7 +140,7 @@ fn file_for_directory() {
     assert_eq!((original, here), (Ending::Exited(1), Ending::Exited(127)));
 }
 
-/// What comes next: with the original, nothing, which can be told only by a time.
+/// The next signal. From the original none comes, and only a time limit can show that.
 fn arrives(running: &mut Running, is_original: bool) -> Option<Received> {
     running.received_within(if is_original { Duration::from_secs(1) } else { deadline() })
 }
@@ -164,7 +164,7 @@ fn nothing_for_the_reaped() {
     let tool = Tool::new("dumb-init");
     let [original, here] =
         tool.run_both(|path| init(Mode::Subreaper, path, &["-vc", "true"]).run().stderr.clone());
-    assert!(original.contains("Forwarded signal 15"), "it is no difference any more: {original}");
+    assert!(original.contains("Forwarded signal 15"), "no longer a difference: {original}");
     assert!(!here.contains("Forwarded"), "{here}");
 }
 
@@ -188,9 +188,9 @@ fn catatonits_version() {
 }
 
 fn readme_lists_the_differences() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("it is there");
-    let section = readme.split_once("\n## Drop-in names").expect("README has `## Drop-in names`").1;
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))
+        .expect("cannot read README.md");
+    let section = readme.split_once("\n## Drop-in names").expect("README has no `## Drop-in names`").1;
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).collect();
     let is_difference = |row: &&str| row.matches(" | ").count() == 2;

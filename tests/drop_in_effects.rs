@@ -1,4 +1,5 @@
-//! Drop-in names: called by another init's name, sexton does what that does; but for what `drop_in_differences` lists.
+//! Drop-in names: called by another init's name, sexton does what that init does, except where
+//! `drop_in_differences` says otherwise.
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +55,7 @@ fn same_place(mode: Mode) {
     }
 }
 
-/// Whether the program and a child of its get a signal.
+/// Whether the program and its child get a signal.
 fn same_delivery(mode: Mode) {
     let directory = TemporaryDirectory::new();
     same_in_all(|path, options| {
@@ -112,7 +113,7 @@ fn same_rewrites(mode: Mode) {
         (&["-r", "20:10", "-r", "21:0"], &[20, 21]),
         (&["-c"], &[28]),
     ] {
-        // As any but PID 1 the original stops itself, see the table of differences.
+        // Unless it is PID 1, the original stops itself: an intended difference.
         if !mode.is_pid1() && sent.contains(&20) {
             continue;
         }
@@ -124,8 +125,8 @@ fn same_rewrites(mode: Mode) {
     }
 }
 
-/// What becomes of a child in the program's group, and of one in a session of its own, when the program has ended. (As
-/// PID 1 the kernel ends all.)
+/// What happens to a child in the program's group, and to one in its own session, when the program has ended. (Not
+/// as PID 1, where the kernel ends everything.)
 fn same_leftovers() {
     let directory = TemporaryDirectory::new();
     same_in_all(|path, options| {
@@ -143,7 +144,7 @@ fn same_leftovers() {
         let words = ["sh", "-c", &script, "sh", &leftover].map(str::to_owned);
         let mut running = init(Mode::Child, path, options).args(words).spawn();
         let pids = names.map(|name| {
-            poll("the leftover is there", || {
+            poll("the leftover runs", || {
                 fs::read_to_string(directory.join(name)).ok()?.trim().parse::<i32>().ok()
             })
         });
@@ -160,7 +161,7 @@ fn same_leftovers() {
     });
 }
 
-/// Whether the init is the parent of an orphan.
+/// Whether the init adopts an orphan.
 fn same_adoption() {
     for (name, options) in TOOLS.iter().chain(&[("tini", &["--"][..])]) {
         let tool = Tool::new(name);
@@ -175,7 +176,8 @@ fn same_adoption() {
     }
 }
 
-/// A program in its own session is stopped by SIGSTOP in place of SIGTSTP and goes on at SIGCONT, as the original's does.
+/// The program is in its own session. SIGSTOP stops it instead of SIGTSTP, SIGTTIN or SIGTTOU, and SIGCONT
+/// continues it, as under the original.
 fn same_stops(mode: Mode) {
     let tool = Tool::new("dumb-init");
     let seen = |path: &Path| {
@@ -188,13 +190,13 @@ fn same_stops(mode: Mode) {
             running.signal(signal);
             let state = |state: char| process::Process::find(program)?.state.eq(&state).then_some(());
             poll("the program stops", || state('T'));
-            // The original stops itself next, and a stop takes back a SIGCONT that is pending (`prepare_signal` in the
+            // The original stops itself next, and a stop discards a pending SIGCONT (`prepare_signal` in the
             // kernel).
-            poll("the init rests", || {
+            poll("the init sleeps or is stopped", || {
                 matches!(process::Process::find(running.pid)?.state, 'S' | 'T').then_some(())
             });
             running.signal(18);
-            poll("the program goes on", || state('S'));
+            poll("the program continues", || state('S'));
             text += &format!("{signal}: {}; ", running.received().number);
         }
         text
@@ -203,13 +205,20 @@ fn same_stops(mode: Mode) {
     assert_eq!(original, here);
 }
 
-/// As the leader of a session with a terminal it hands that over, and the SIGHUP that this brings is not passed on.
+/// As a session leader with a terminal, it gives the terminal to the program, and does not pass on the SIGHUP that
+/// this causes.
 fn same_terminal() {
     let tool = Tool::new("dumb-init");
     let seen =
         |path: &Path| {
-            let program =
-                [path.to_str().expect("it is UTF-8"), "bash", "--norc", "--noprofile", "--noediting", "-i"];
+            let program = [
+                path.to_str().expect("the path is not UTF-8"),
+                "bash",
+                "--norc",
+                "--noprofile",
+                "--noediting",
+                "-i",
+            ];
             let mut terminal = Terminal::with_program(Mode::Child, Wrapper::None, &program);
             let mut statuses = vec![terminal.prompt()];
             statuses.push(
@@ -219,7 +228,7 @@ fn same_terminal() {
                 "read -r pid name state parent group session rest </proc/$$/stat; [ $pid = $session ]",
             ));
             statuses.push(terminal.command("[ -t 0 ] && : </dev/tty"));
-            // A key counts for whoever is in the foreground by then.
+            // A key goes to whatever is in the foreground when it is pressed.
             let sleep_has_the_keys = |terminal: &Terminal| {
                 poll("sleep is in the foreground", || {
                     let processes = terminal.processes();
@@ -235,7 +244,7 @@ fn same_terminal() {
             terminal.line("fg");
             terminal.expect("sleep 98\r\n");
             sleep_has_the_keys(&terminal);
-            // bash may still be putting its job in the foreground, and take the key for its own.
+            // bash may still be putting its job in the foreground, and get the key itself.
             let prompts = |terminal: &Terminal| terminal.screen().matches("=> ").count();
             let before = prompts(&terminal);
             poll("Ctrl-C ends the job", || {
@@ -251,7 +260,7 @@ fn same_terminal() {
     assert_eq!(here.1, Ending::Exited(4));
 }
 
-/// Below a shell Ctrl-Z stops it and what it runs, and `fg` has both go on.
+/// As a shell's job: Ctrl-Z stops it and its program, and `fg` continues both.
 fn same_job() {
     let tool = Tool::new("dumb-init");
     let seen = |path: &Path| {
