@@ -245,7 +245,7 @@ fn links_lead_somewhere() {
             }
             let target = match path {
                 "" => document.clone(),
-                path => document.parent().expect("a document is in a directory").join(path),
+                path => document.parent().expect("a document has no directory").join(path),
             };
             let leads = target.exists() && (anchor.is_empty() || headings(&read(&target)).contains(anchor));
             if !leads {

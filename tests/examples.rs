@@ -1,5 +1,5 @@
-//! The samples of configuration in examples/ can be read by what they are for, as far as the syntax goes, and use only
-//! options that there are. `.ci/schemas` holds them against schemas, and `engines` runs those for engines.
+//! The configuration samples in examples/ have valid syntax, and use only options that exist. `.ci/schemas` checks
+//! them against schemas, and `engines` runs those for engines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ fn samples() -> Vec<PathBuf> {
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")];
     let mut files = Vec::new();
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).expect("it is there").flatten() {
+        for entry in fs::read_dir(directory).expect("cannot read a directory").flatten() {
             let path = entry.path();
             if path.is_dir() { directories.push(path) } else { files.push(path) }
         }
     }
-    // The examples in Rust are programs, and those of the man page are written for troff.
+    // The Rust examples are programs, and those of the man page are in troff.
     files.retain(|file| file.extension().is_some_and(|extension| extension != "rs" && extension != "roff"));
     files
 }
@@ -38,7 +38,8 @@ fn parse(extension: &str, expression: &str) {
     assert!(!files.is_empty(), "no sample ends with .{extension}");
     for file in files {
         let program = format!("import json, sys\nwith open(sys.argv[1], 'rb') as file: {expression}");
-        let output = Command::new(&python).args(["-c", &program]).arg(&file).output().expect("python3 runs");
+        let output =
+            Command::new(&python).args(["-c", &program]).arg(&file).output().expect("cannot run python3");
         let stderr = String::from_utf8_lossy(&output.stderr);
         if stderr.contains("ModuleNotFoundError") {
             skip(format!("python3 has no module for .{extension}"));
@@ -47,7 +48,7 @@ fn parse(extension: &str, expression: &str) {
     }
 }
 
-/// Command lines in a sample: lists of words in brackets, and systemd's.
+/// The command lines of sexton in a sample: lists of words in brackets, and systemd's ExecStart=.
 fn command_lines(text: &str) -> Vec<Vec<&str>> {
     let lists = text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
     let lists =
@@ -74,7 +75,7 @@ fn options_are_options() {
                 assert!(known.contains(&&words[1..]), "{}: {words:?}", file.display());
                 continue;
             };
-            let path = under_test().path().to_str().expect("it is UTF-8");
+            let path = under_test().path().to_str().expect("the path is not UTF-8");
             let line = [&[path, "--explain"], &words[1..end], &["--", "true"]].concat();
             let finished = Init::new(Mode::Subreaper).instead(line).run();
             assert_eq!(finished.ending, Ending::Exited(0), "{}: {words:?}", file.display());

@@ -1,4 +1,4 @@
-//! [P1] and [P3]: as whom, where and with what environment the program starts; and the plan for that.
+//! [P1] and [P3]: the program's user, working directory and environment; and `--explain`.
 
 use std::fs;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn needs_root() {
     }
 }
 
-/// What the script prints below sexton with these options.
+/// What the script prints under sexton with these options. It must succeed.
 fn output(mode: Mode, options: &[&str], script: &str) -> String {
     let finished = Init::new(mode).options(options.iter().copied()).shell(script).run();
     assert_eq!(finished.ending, Ending::Exited(0), "{options:?}: {}", finished.stderr);
@@ -50,7 +50,7 @@ fn users(mode: Mode) {
     assert_eq!(given, "/here nobody");
 }
 
-/// The words that the command prints, which ends with 0.
+/// What the command prints. It must succeed.
 fn printed(command: &mut Command) -> String {
     let output = command.output().expect("cannot run the command");
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -88,7 +88,7 @@ fn unknown_user(mode: Mode) {
         ("no-such-user", "no-such-user"),
         ("0:no-such-group", "no-such-group"),
         ("4321", "4321:GROUP"),
-        // setresuid(2) and setresgid(2) take -1 for "leave it as it is", which is root here.
+        // To setresuid(2) and setresgid(2), -1 means "leave it as it is": root here.
         ("4294967295:0", "no user has the number 4294967295"),
         ("0:4294967295", "no group has the number 4294967295"),
         ("4294967296:0", "no user has the number 4294967296"),
@@ -134,7 +134,7 @@ fn chdir(mode: Mode) {
     assert_eq!(finished.ending, Ending::Exited(125));
     assert!(finished.stderr.contains("/no/such/place"), "{}", finished.stderr);
     let here = Init::new(mode).options(["-C", "/usr/bin"]).program("./env").args(["true"]).run();
-    assert_eq!(here.ending, Ending::Exited(0), "a relative program is looked for there: {}", here.stderr);
+    assert_eq!(here.ending, Ending::Exited(0), "a relative program path starts there: {}", here.stderr);
 }
 
 fn environment(mode: Mode) {
@@ -180,8 +180,8 @@ fn explain(mode: Mode) {
 fn explain_json() {
     let options = ["--explain", "--json", "-r", "TERM:QUIT", "-r", "HUP:0"];
     let finished = Init::new(Mode::Subreaper).options(options).program("true").run();
-    let plan: Value = serde_json::from_str(&finished.stdout).expect("the plan is JSON");
-    let signals = plan["signals"].as_array().expect("a list");
+    let plan: Value = serde_json::from_str(&finished.stdout).expect("the plan is not JSON");
+    let signals = plan["signals"].as_array().expect("`signals` should be a list");
     assert_eq!(signals.len(), 64);
     for (index, expected) in [(0, "dropped"), (8, "uncatchable"), (14, "rewritten"), (63, "forwarded")] {
         assert_eq!(signals[index]["fate"], expected, "{}", signals[index]);

@@ -1,4 +1,4 @@
-//! The sample for Compose, run with Docker by docker-compose. The images that it names are stood in.
+//! The Compose sample, run by docker-compose with Docker. Test images stand in for those that it names.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,14 +10,14 @@ use crate::support::{Suite, TemporaryDirectory, find_program, poll, skip};
 
 const ENGINE: Engine = Engine::Docker;
 
-/// The containers are `NAME_SERVICE_1`.
+/// The containers are named `PROJECT_SERVICE_1`.
 const PROJECT: &str = "sexton-test-compose";
 
 pub(super) fn tests(suite: &mut Suite) {
     suite.test_with("engines::compose_sample::with_docker", (), |()| sample());
 }
 
-/// The sample and what is put over it; all of it is gone when the test is.
+/// The sample and its overrides. All of it goes when this is dropped.
 struct Project {
     directory: TemporaryDirectory,
 }
@@ -25,12 +25,12 @@ struct Project {
 impl Project {
     fn up() -> Project {
         let directory = TemporaryDirectory::new();
-        // No network can be made here, and the first look at the health is not to come half a minute late.
+        // A sandbox may refuse a network; and the first health check must not come half a minute late.
         let over = "services:
   web: {network_mode: none, healthcheck: {interval: 1s}}
   worker: {network_mode: none}
 ";
-        std::fs::write(directory.join("over.yaml"), over).expect("the directory is the test's own");
+        std::fs::write(directory.join("over.yaml"), over).expect("cannot write the overrides");
         let project = Project { directory };
         must_succeed(project.command(&["up", "--detach"]));
         project
@@ -59,7 +59,8 @@ impl Project {
     /// The command line of the container's PID 1.
     fn init(service: &str) -> String {
         let pid = Project::inspect(service, "{{.State.Pid}}");
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("the container runs");
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .expect("cannot read the command line of the container's PID 1");
         line.trim_end_matches('\0').replace('\0', " ")
     }
 }
@@ -67,14 +68,14 @@ impl Project {
 impl Drop for Project {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let logs = self.command(&["logs", "--no-color"]).output().expect("timeout(1) is there");
+            let logs = self.command(&["logs", "--no-color"]).output().expect("cannot run timeout(1)");
             explain_failure(&String::from_utf8_lossy(&logs.stdout));
         }
         _ = self.command(&["down", "--timeout", "0", "--volumes"]).output();
     }
 }
 
-/// As it is, but for the network and the pace of the health check.
+/// The sample unchanged, except for the network and the interval of the health check.
 fn sample() {
     ENGINE.need();
     if find_program("docker-compose").is_none() {
@@ -94,7 +95,7 @@ fn sample() {
     poll("web is healthy", || {
         (Project::inspect("web", "{{.State.Health.Status}}") == "healthy").then_some(())
     });
-    // By the name that Docker gives it; its own ENTRYPOINT follows.
+    // Docker runs its own init by this name, and the image's ENTRYPOINT below it.
     assert_eq!(Project::init("worker"), "/sbin/docker-init -- /init -- worker");
 
     let start = Instant::now();

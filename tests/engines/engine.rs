@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock};
 use crate::support::suite::explain_failure;
 use crate::support::{Suite, TemporaryDirectory, find_program, poll, sexton_only, skip, under_test};
 
-/// More seconds than any single command of an engine takes here.
+/// Seconds that a single command of an engine may take.
 const PATIENCE: &str = "60";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ pub(crate) fn with_engines(suite: &mut Suite, name: &str, test: fn(Engine)) {
     }
 }
 
-/// For what measures time.
+/// For tests that measure time.
 pub(crate) fn alone_with_engines(suite: &mut Suite, name: &str, test: fn(Engine)) {
     for engine in [Engine::Docker, Engine::Podman] {
         suite.alone_with(&format!("engines::{name}::with_{}", engine.name()), engine, test);
@@ -43,11 +43,11 @@ impl Engine {
         }
     }
 
-    /// Skips the test where the engine is not there or does not answer.
+    /// Skips the test if the engine is missing, does not answer, or was not set up by `.ci/engines`.
     pub(crate) fn need(self) {
-        // An engine that answers may still be one that can run nothing here, or has another init than sexton.
+        // An engine that answers may still be unable to run anything, or use another init than sexton.
         if std::env::var_os("SEXTON_ENGINES").is_none() {
-            skip("needs engines that are set up for it: .ci/engines target/release/sexton cargo test");
+            skip("needs the engines that .ci/engines sets up: .ci/engines target/release/sexton cargo test");
         }
         static ANSWERS: [OnceLock<Result<(), String>>; 2] = [const { OnceLock::new() }; 2];
         sexton_only();
@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// A command line of the engine. It ends, whatever the engine does.
+    /// A command of the engine. It ends, even if the engine hangs.
     pub(crate) fn command<W: AsRef<OsStr>>(self, words: impl IntoIterator<Item = W>) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", PATIENCE, self.name()]).args(words).stdin(Stdio::null());
@@ -75,15 +75,15 @@ impl Engine {
     }
 
     pub(crate) fn output<W: AsRef<OsStr>>(self, words: impl IntoIterator<Item = W>) -> Output {
-        self.command(words).output().expect("timeout(1) is there")
+        self.command(words).output().expect("cannot run timeout(1)")
     }
 
-    /// What it writes to stdout, when it succeeds.
+    /// The stdout of a command that must succeed.
     pub(crate) fn succeed<W: AsRef<OsStr>>(self, words: impl IntoIterator<Item = W>) -> String {
         must_succeed(self.command(words))
     }
 
-    /// Makes the image, or finds that it is there.
+    /// Makes the image unless it exists. Returns its tag.
     pub(crate) fn image(self, image: Image) -> String {
         static MADE: Mutex<BTreeSet<(Engine, Image)>> = Mutex::new(BTreeSet::new());
         self.need();
@@ -103,7 +103,7 @@ impl Engine {
         let mut tar = Command::new("tar");
         tar.arg("-C").arg(directory.path()).args(["--owner=0", "--group=0", "-cf"]).arg(&archive).arg(".");
         must_succeed(tar);
-        let archive = archive.to_str().expect("it is UTF-8");
+        let archive = archive.to_str().expect("the path is not UTF-8");
         self.succeed(["import", "--change", image.entrypoint(), archive, &tag]);
         made.insert((self, image));
         tag
@@ -111,7 +111,7 @@ impl Engine {
 }
 
 pub(crate) fn must_succeed(mut command: Command) -> String {
-    let output = command.output().expect("the command is there");
+    let output = command.output().expect("cannot run the command");
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}{}",
@@ -122,7 +122,7 @@ pub(crate) fn must_succeed(mut command: Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What the images hold. None is pulled.
+/// What an image holds. None is pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Image {
     /// `/init` and nothing else.
@@ -148,10 +148,10 @@ impl Image {
         }
     }
 
-    /// Another build under test is another image.
+    /// The tag depends on the build under test, so each build has its own images.
     fn tag(self) -> String {
         let mut hasher = DefaultHasher::new();
-        fs::read(under_test().path()).expect("the init can be read").hash(&mut hasher);
+        fs::read(under_test().path()).expect("cannot read the init").hash(&mut hasher);
         format!("localhost/sexton-test-{}:{:016x}", format!("{self:?}").to_lowercase(), hasher.finish())
     }
 }
@@ -165,7 +165,7 @@ fn static_busybox() -> Vec<u8> {
         .unwrap_or_else(|| skip("needs a static busybox (Debian: busybox-static)"))
 }
 
-/// What the samples call their programs. It leaves an orphan.
+/// Stands in for the samples' programs. It leaves an orphan.
 const SERVER: &str = "#!/bin/sh
 trap 'echo stopped; exit 0' TERM
 (exec sleep 1001 &)
@@ -176,21 +176,21 @@ while :; do sleep 1002 & wait; done
 fn install_busybox(directory: &TemporaryDirectory, busybox: &[u8]) {
     use std::os::unix::fs::PermissionsExt;
     let bin = directory.join("bin");
-    fs::create_dir(&bin).expect("the directory is the test's own");
-    fs::write(bin.join("busybox"), busybox).expect("the directory is the test's own");
+    fs::create_dir(&bin).expect("cannot make a directory");
+    fs::write(bin.join("busybox"), busybox).expect("cannot write busybox");
     let executable = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(bin.join("busybox"), executable).expect("the file is the test's own");
+    fs::set_permissions(bin.join("busybox"), executable).expect("cannot make it executable");
     for server in ["web", "sidecar", "worker"] {
-        fs::write(bin.join(server), SERVER).expect("the directory is the test's own");
+        fs::write(bin.join(server), SERVER).expect("cannot write a server");
         fs::set_permissions(bin.join(server), fs::Permissions::from_mode(0o755))
-            .expect("the file is the test's own");
+            .expect("cannot make it executable");
     }
     for applet in ["cat", "id", "kill", "ps", "sh", "sleep", "true", "touch"] {
-        symlink("busybox", bin.join(applet)).expect("the directory is the test's own");
+        symlink("busybox", bin.join(applet)).expect("cannot make a link");
     }
 }
 
-/// A container that is gone when the test is.
+/// A container, removed when this is dropped.
 pub(crate) struct Container {
     engine: Engine,
     pub(crate) name: String,
@@ -205,13 +205,13 @@ impl Container {
         Container { engine, name, image: engine.image(image) }
     }
 
-    /// The words of `run`, less the engine's own name.
+    /// The words of a `run` command, without the engine's name.
     pub(crate) fn run_words<'a>(&'a self, options: &[&'a str], words: &[&'a str]) -> Vec<&'a str> {
         let own = ["run", "--name", &self.name, "--network", "none", "--pull", "never"];
         [&own[..], options, &[self.image.as_str()], words].concat()
     }
 
-    /// In the foreground, to its end.
+    /// Runs it in the foreground until it ends.
     pub(crate) fn run(&self, options: &[&str], words: &[&str]) -> Ran {
         let words = self.run_words(options, words);
         let output = self.engine.output(&words);
@@ -223,7 +223,7 @@ impl Container {
         }
     }
 
-    /// In the background, until it says `ready`.
+    /// Starts it in the background, and waits until it prints `ready`.
     pub(crate) fn start(self, options: &[&str], words: &[&str]) -> Container {
         self.engine.succeed(self.run_words(&[&["--detach"], options].concat(), words));
         self.expect("ready\n");
@@ -239,7 +239,7 @@ impl Container {
         poll(&format!("{text:?} in the logs of {}", self.name), || self.logs().contains(text).then_some(()));
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub(crate) fn exit_code(&self) -> i32 {
         let format = "{{.State.Status}} {{.State.ExitCode}}";
         poll(&format!("{} has ended", self.name), || {
@@ -268,7 +268,7 @@ impl Drop for Container {
     }
 }
 
-/// A container that has run in the foreground.
+/// What came of a container that ran in the foreground.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,

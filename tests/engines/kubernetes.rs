@@ -1,4 +1,4 @@
-//! The samples for Kubernetes, played by podman. The images that they name are stood in.
+//! The Kubernetes samples, run by `podman kube play`. Test images stand in for those that they name.
 
 use std::fs;
 use std::path::Path;
@@ -18,10 +18,10 @@ pub(super) fn tests(suite: &mut Suite) {
 
 fn sample(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes").join(name);
-    fs::read_to_string(path).expect("it is in the repository")
+    fs::read_to_string(path).expect("cannot read a sample")
 }
 
-/// The images under the names that the samples have for them.
+/// Gives the test images the names that the samples use.
 fn stand_in() {
     let (bare, busybox) = (ENGINE.image(Image::Bare), ENGINE.image(Image::Busybox));
     ENGINE.succeed(["tag", &bare, "localhost/sexton:latest"]);
@@ -32,7 +32,7 @@ fn wait_until_ready(pod: &Pod, container: &str) {
     poll(&format!("{container} is ready"), || pod.logs(container).contains("ready\n").then_some(()));
 }
 
-/// As it is. Returns how long the stop took.
+/// The sample unchanged. Returns how long the stop took.
 fn shared_namespace() -> Duration {
     stand_in();
     let pod = Pod::play("shared-namespace", &sample("shared-namespace.yaml"));
@@ -52,12 +52,12 @@ fn shared_namespace() -> Duration {
             });
         }
     }
-    // The grace that it asks for, which podman 4.3 does not read.
+    // The grace period that the sample asks for; podman 4.3 does not read it there.
     pod.stop(&["--time", "0"])
 }
 
-/// As it is, but for what podman 4.3 makes of it: a port that it maps although there is no network, and an init
-/// container that it starts again when it has done its work.
+/// The sample with one replica, and changed for podman 4.3: that maps a port although there is no network, and
+/// restarts an init container that has done its work.
 fn deployment() {
     stand_in();
     let sample = sample("deployment.yaml");
@@ -74,7 +74,7 @@ fn deployment() {
     assert_eq!((&*processes[0].pid, &*processes[0].command_line), ("1", first));
     pod.is_healthy("web");
 
-    // The stop request is held back, and the program then has the time to end by itself.
+    // The stop request is held back; after that the program has time to end by itself.
     let took = pod.stop(&["--time", "45"]);
     assert!((10..30).contains(&took.as_secs()), "the pod stopped after {took:?}");
     assert_eq!(pod.logs("web"), "ready\nstopped\n");

@@ -1,6 +1,6 @@
-//! sexton as the init of containers that Docker and podman run. Skipped where an engine does not answer.
+//! sexton as the init of containers that Docker and podman run. Skipped if an engine does not answer.
 //!
-//! The images are made here, and stay, some megabytes for each build under test: `localhost/sexton-test-*`.
+//! The images are made here and left behind: `localhost/sexton-test-*`, some megabytes for each build under test.
 
 mod compose;
 mod engine;
@@ -60,7 +60,7 @@ fn exit_codes(engine: Engine) {
     assert_eq!(container.exit_code(), 137);
 }
 
-/// Starts and stops a container, which is to be quick. The engines kill after ten seconds.
+/// Starts and stops a container. That must be quick: the engines kill after ten seconds.
 fn stops_with(engine: Engine, script: &str, code: i32, logs: &str) {
     within(Duration::from_secs(2), DEFAULT_GRACE, || {
         let container = Container::new(engine, Image::Busybox).start(&[], &["sh", "-c", script]);
@@ -77,7 +77,7 @@ fn stop_ends_a_script(engine: Engine) {
     stops_with(engine, script, 7, "ready\nsaved\n");
 }
 
-/// As PID 1 it would not be ended by SIGTERM.
+/// As PID 1 itself, the shell would not die of SIGTERM.
 fn stop_without_a_handler(engine: Engine) {
     stops_with(engine, "echo ready; sleep 1000; echo not here", 143, "ready\n");
 }
@@ -94,13 +94,13 @@ fn kill(engine: Engine) {
 
 fn terminal(engine: Engine) {
     let container = Container::new(engine, Image::Busybox);
-    let program = find_program(engine.name()).expect("it answered");
-    let mut words = vec![program.to_str().expect("it is UTF-8")];
+    let program = find_program(engine.name()).expect("the engine is not in PATH");
+    let mut words = vec![program.to_str().expect("the path is not UTF-8")];
     words.extend(container.run_words(&["-it", "--env", "PS1==$?=> "], &["sh"]));
     let mut terminal = Terminal::with_program(Mode::Child, Wrapper::None, &words);
     assert_eq!(terminal.prompt(), 0);
-    // Its echo may be in two parts: the engine tells of the terminal's size a little later, and the shell begins its
-    // line anew.
+    // The echo may come in two parts: the engine passes the terminal's size on a little later, and the shell then
+    // redraws its line.
     terminal.keys("sh -c 'echo rea\"\"dy; exec sleep 1000'\n");
     terminal.ready();
     terminal.keys(CTRL_Z);
@@ -112,7 +112,8 @@ fn terminal(engine: Engine) {
     terminal.line("fg");
     terminal.expect("sleep 1000\"\r\n");
     poll("the job is in the foreground", || {
-        // Field 8 is the terminal's foreground group; the job's leader has the name that it was exec'ed as.
+        // Field 5 is the process group, field 8 the terminal's foreground group. The job's leader has the name of
+        // what it exec'ed.
         let output = container.exec(&["sh", "-c", "cat /proc/[0-9]*/stat"]);
         let stats = String::from_utf8_lossy(&output.stdout).into_owned();
         let sleep = stats.lines().find(|line| line.contains("(sleep)"))?;
@@ -129,11 +130,11 @@ fn terminal(engine: Engine) {
     }
 }
 
-/// A copy by this name, open to every user.
+/// A copy of the init under test by this name, which every user may run.
 fn copy(name: &str) -> (String, TemporaryDirectory) {
     let directory = TemporaryDirectory::new();
     let path = directory.copy(under_test().path(), name);
-    (path.to_str().expect("it is UTF-8").to_owned(), directory)
+    (path.to_str().expect("the path is not UTF-8").to_owned(), directory)
 }
 
 fn podman_has_an_init_path() -> bool {
@@ -141,7 +142,7 @@ fn podman_has_an_init_path() -> bool {
     path.and_then(|path| fs::read_to_string(path).ok()).is_some_and(|text| text.contains("\ninit_path"))
 }
 
-/// The engine's own init is called by the name that it knows, in an image that has no init in front of its program.
+/// `--init`: the engine runs sexton, by the name that it expects, in an image whose entrypoint is no init.
 fn run_init(engine: Engine) {
     let (init, _directory) = copy("podman-init");
     let options: &[&str] = match engine {
@@ -153,11 +154,11 @@ fn run_init(engine: Engine) {
         Engine::Docker => ("/sbin/docker-init", "-l"),
         Engine::Podman => ("/run/podman-init", "-L"),
     };
-    // The licence that it prints tells whose it is.
+    // The licence that it prints shows whether it is sexton.
     let script = format!("{path} {licence}; cat /proc/1/cmdline");
     let ran = Container::new(engine, Image::Busybox).run(&options, &["-c", &script]);
     if !ran.stdout.contains("sexton") {
-        skip(format!("{}'s own init is not sexton; by .ci/engines it is: {ran:?}", engine.name()));
+        skip(format!("{}'s own init is not sexton; .ci/engines makes it so: {ran:?}", engine.name()));
     }
     assert!(ran.stdout.contains(&format!("{path}\0--\0/bin/sh\0")), "{ran:?}");
 
@@ -176,7 +177,7 @@ fn inspect(engine: Engine) {
     assert_eq!(String::from_utf8_lossy(&output.stdout).matches("\\_ sleep").count(), 2, "{output:?}");
 }
 
-/// As an init container does it.
+/// As in an init container.
 fn install(engine: Engine) {
     let directory = TemporaryDirectory::new();
     let volume = format!("{}:/shared", directory.path().display());
@@ -184,10 +185,10 @@ fn install(engine: Engine) {
     let ran = Container::new(engine, Image::Bare).run(&options, &["--install", "/shared/init"]);
     ran.assert(0, "");
     let same = fs::read(directory.join("init")).ok() == fs::read(under_test().path()).ok();
-    assert!(same, "it is not a copy: {ran:?}");
+    assert!(same, "not a copy: {ran:?}");
 }
 
-/// What a cautious deployment sets: the engine's seccomp profile is on by default.
+/// The restrictions of a cautious deployment. The engine's seccomp profile is on by default.
 fn hardened(engine: Engine) {
     let options =
         ["--read-only", "--cap-drop", "ALL", "--user", "65534:65534", "--security-opt", "no-new-privileges"];
@@ -215,7 +216,8 @@ fn sample(name: &str) -> String {
     format!("{}/examples/engines/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// dockerd first complains of what it does not know, and then of what it is told twice. It is not to start.
+/// dockerd complains first about keys that it does not know, and then about options that are set twice. Setting
+/// them twice also keeps it from starting.
 fn daemon_json(engine: Engine) {
     engine.need();
     let mut dockerd = Command::new("timeout");
@@ -228,12 +230,12 @@ fn daemon_json(engine: Engine) {
     assert!(complaint.contains(twice), "{complaint}");
 }
 
-/// podman tells which keys it does not know, to those who want to know everything.
+/// podman reports the keys that it does not know, but only at the level `debug`.
 fn containers_conf(engine: Engine) {
     engine.need();
     let mut command = engine.command(["--log-level", "debug", "version"]);
     let sample = sample("containers.conf");
-    let output = command.env("CONTAINERS_CONF", &sample).output().expect("timeout(1) is there");
+    let output = command.env("CONTAINERS_CONF", &sample).output().expect("cannot run timeout(1)");
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && log.contains(&sample) && !log.contains("Failed to decode"), "{log}");
 }

@@ -1,16 +1,18 @@
-//! 5,000 orphans where there is room for 64 processes.
+//! 5,000 orphans under a limit of 64 processes.
 
 use super::engine::{Container, Engine, Image};
 use crate::support::{measured, skip};
 
-/// Makes the orphans as fast as it can. The cgroup counts each time that the limit was hit, and the shell complains.
+/// Makes orphans as fast as it can. The cgroup counts how often the limit was hit, and the shell complains each
+/// time.
 ///
-/// Whose fault is a fork that fails? An orphan that is dead holds its place until it is reaped, and no longer: the kernel
-/// gives the place back in release_task() (cgroup_release() in Linux 6.18), so within wait(2). It takes PID 1 some 10 µs of
-/// a processor to reap one. But on a machine with several processors PID 1 may stand in the queue for one while the
-/// shell goes on on another, with 24 busy loops of other users beside two processors for 50 ms. No init reaps then. (There
-/// tini, dumb-init and catatonit fail as well; and all the 60 that hold a place are dead.) How long PID 1 has
-/// stood in the queue is the second number of /proc/1/schedstat, which counts when it comes to a processor.
+/// A failed fork is not always the init's fault. A dead orphan holds its place until it is reaped, and no longer:
+/// the kernel gives the place back in release_task() (cgroup_release() in Linux 6.18), so within wait(2). Reaping
+/// one takes PID 1 some 10 µs of processor time. But on a machine with several processors, PID 1 may be queued for
+/// one while the shell runs on another: for 50 ms, with 24 busy loops of other users on two processors. No init
+/// reaps during that time. (tini, dumb-init and catatonit fail there too, and all 60 that hold a place are dead.)
+/// How long PID 1 has been queued is the second number of /proc/1/schedstat, which is updated when it gets a
+/// processor.
 const SCRIPT: &str = "d=/sys/fs/cgroup/pids; [ -d $d ] || d=/sys/fs/cgroup; i=0 excused=0
     while [ $i -lt 5000 ]; do
         [ $((i%16)) = 0 ] && read -r _ before _ </proc/1/schedstat
@@ -22,10 +24,10 @@ const SCRIPT: &str = "d=/sys/fs/cgroup/pids; [ -d $d ] || d=/sys/fs/cgroup; i=0 
     done
     read -r limit <$d/pids.max; read -r _ failed <$d/pids.events; echo $limit $failed $excused";
 
-/// A run proves something if PID 1 was not kept from its work.
+/// A run in which PID 1 was kept from its work proves nothing, so there are several.
 const TRIES: usize = 10;
 
-/// No fork fails, at full rate. Where PID 1 gets no processor for the time of many forks, another run has to show it.
+/// No fork fails at full rate. If PID 1 got no processor while forks failed, another run must show it.
 pub(super) fn holds(engine: Engine) {
     for _ in 0..TRIES {
         let ran = Container::new(engine, Image::Busybox).run(&["--pids-limit", "64"], &["sh", "-c", SCRIPT]);
@@ -40,7 +42,5 @@ pub(super) fn holds(engine: Engine) {
             engine.name()
         ));
     }
-    skip(
-        "the machine is too busy: in each run PID 1 stood in the queue for a processor while the program had one",
-    );
+    skip("the machine is too busy: in every run PID 1 was queued for a processor while the program had one");
 }

@@ -1,4 +1,4 @@
-//! A pod whose containers share a PID namespace that sexton, as pause, holds.
+//! A pod whose containers share a PID namespace, with sexton as its pause container.
 
 use std::fmt::Write;
 use std::fs;
@@ -17,28 +17,28 @@ pub(crate) fn tests(suite: &mut Suite) {
     });
 }
 
-/// A pod that is gone when the test is.
+/// A pod, removed when this is dropped.
 pub(super) struct Pod {
     pub(super) name: String,
-    /// Holds the containers.conf that names the image of the pause.
+    /// Holds the containers.conf that names the pause image.
     directory: TemporaryDirectory,
 }
 
 impl Pod {
-    /// The pod of this name in `yaml`.
+    /// Starts the pod of this name in `yaml`.
     pub(super) fn play(name: &str, yaml: &str) -> Pod {
         let pause = ENGINE.image(Image::Pause);
         let pod = Pod { name: name.to_owned(), directory: TemporaryDirectory::new() };
         pod.directory.write("containers.conf", &configuration(&pause));
         let yaml = pod.directory.write("pod.yaml", yaml);
-        pod.podman(&["kube", "play", "--network", "none", yaml.to_str().expect("it is UTF-8")]);
+        pod.podman(&["kube", "play", "--network", "none", yaml.to_str().expect("the path is not UTF-8")]);
         pod
     }
 
     pub(super) fn podman(&self, words: &[&str]) -> String {
         let mut command = ENGINE.command(words);
         command.env("CONTAINERS_CONF", self.directory.join("containers.conf"));
-        let output = command.output().expect("timeout(1) is there");
+        let output = command.output().expect("cannot run timeout(1)");
         assert!(output.status.success(), "{command:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -55,14 +55,14 @@ impl Pod {
         self.podman(&["logs", &self.full_name(container)])
     }
 
-    /// A single failure is none: kubelets wait for three.
+    /// Waits until the probe succeeds. A single failure does not count: kubelets wait for three.
     pub(super) fn is_healthy(&self, container: &str) {
         let name = self.full_name(container);
         let healthy = || ENGINE.output(["healthcheck", "run", &name]).status.success();
         poll("the probe succeeds", || healthy().then_some(()));
     }
 
-    /// The processes as a container sees them.
+    /// The processes that a container sees.
     pub(super) fn ps(&self, container: &str) -> Vec<Process> {
         let text = self.exec(container, &["/bin/ps", "-o", "pid,ppid,args"]);
         let process = |line: &str| {
@@ -73,14 +73,14 @@ impl Pod {
         text.lines().skip(1).filter_map(process).collect()
     }
 
-    /// Stops it, which takes how long.
+    /// Stops it. Returns how long that took.
     pub(super) fn stop(&self, options: &[&str]) -> Duration {
         let start = Instant::now();
         self.podman(&[&["pod", "stop"], options, &[&self.name]].concat());
         start.elapsed()
     }
 
-    /// A line for each container.
+    /// A line `NAME CODE` for each container.
     pub(super) fn exit_codes(&self) -> String {
         let filter = format!("pod={}", self.name);
         self.podman(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}} {{.ExitCode}}"])
@@ -112,7 +112,7 @@ impl Drop for Pod {
     }
 }
 
-/// The configuration that the caller has, with the image of the pause.
+/// The caller's configuration, with this pause image.
 fn configuration(pause: &str) -> String {
     let path = std::env::var_os("CONTAINERS_CONF");
     let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
@@ -123,8 +123,8 @@ fn configuration(pause: &str) -> String {
     }
 }
 
-/// Pause adopts it: of `two`, because nobody else is there; of an exec'ed process in `one`, because that does not
-/// descend from its init.
+/// Pause adopts the orphan: in `two` because there is no other init, in `one` because an exec'ed process does not
+/// descend from the container's init.
 fn pause_reaps_an_orphan_of(pod: &Pod, container: &str) {
     pod.exec(container, &["/bin/sh", "-c", "(exec sleep 1003 &)"]);
     let orphan = poll("pause adopts the orphan", || {
@@ -180,9 +180,9 @@ spec:
 
     let took = pod.stop(&[]);
     let ended = pod.exit_codes();
-    // podman 4.3 stops all three at the same time, and with pause, PID 1, the kernel kills the rest. So a container is
-    // killed before it has done its own stopping in 4 of 8 runs, and in 5 of 8 where podman's own pause (catatonit -P) holds
-    // the namespace. A pause that waited for the others would not stop at once, as the original does.
+    // podman 4.3 stops all three at the same time, and when pause, PID 1, ends, the kernel kills the rest. So in 4
+    // of 8 runs a container is killed before it has stopped by itself, and in 5 of 8 with podman's own pause
+    // (catatonit -P). A pause that waited for the others would not stop at once, and the original does.
     let ended_with = |name: &str, codes: &[&str]| {
         let suffixes = codes.iter().map(|code| format!("-{name} {code}"));
         suffixes.into_iter().any(|suffix| ended.lines().any(|line| line.ends_with(&suffix)))

@@ -1,4 +1,4 @@
-//! [P2]: what is no program for this machine, by its contents.
+//! [P2]: files whose contents make them no program, or none for this machine.
 
 use std::process::Command;
 
@@ -18,14 +18,14 @@ pub(super) fn tests(suite: &mut Suite) {
     suite.in_modes("exec_failure::p2_empty_file", Mode::REAPING, empty_file);
 }
 
-/// ET_EXEC, and the number of a machine: this one's, and another one's.
+/// ELF's ET_EXEC, and two machine numbers: this machine's and another's (elf(5)).
 const PROGRAM: u16 = 2;
 const X86_64: u16 = 62;
 const AARCH64: u16 = 183;
 const HERE: u16 = if cfg!(target_arch = "x86_64") { X86_64 } else { AARCH64 };
 const ELSEWHERE: u16 = if cfg!(target_arch = "x86_64") { AARCH64 } else { X86_64 };
 
-/// A little-endian ELF file of 64 bits that has nothing but a header and, with a loader, the segment that names it.
+/// A little-endian 64-bit ELF file that has only a header and, with a loader, the segment that names it.
 fn elf(kind: u16, machine: u16, loader: Option<&str>) -> Vec<u8> {
     const HEADER: u16 = 64;
     const SEGMENT: u16 = 56;
@@ -82,11 +82,11 @@ fn other_architecture() {
     fails(run(&path), 126, &["is built for ELF machine 12345"]);
 }
 
-/// A kernel that runs 32-bit programs too says ENOENT; one that does not, ENOEXEC.
+/// A kernel that also runs 32-bit programs says ENOENT, any other ENOEXEC.
 fn loader_of_32_bits_missing() {
     const I386: u16 = 3;
     if HERE != X86_64 {
-        skip("the program is one for x86");
+        skip("the test's program is for x86");
     }
     let loader = "/lib/ld-linux-foreign.so.2";
     let (header, segment) = (52u16, 32u16);
@@ -100,7 +100,7 @@ fn loader_of_32_bits_missing() {
     bytes.extend(loader.bytes().chain([0]));
     let directory = TemporaryDirectory::new();
     let path = directory.executable("app", &bytes);
-    let errno = Command::new(&path).spawn().expect_err("there is no such loader").raw_os_error();
+    let errno = Command::new(&path).spawn().expect_err("it was started without its loader").raw_os_error();
     let part = match errno {
         Some(libc::ENOENT) => "is linked for /lib/ld-linux-foreign.so.2, which is not in this image",
         _ => "is built for i386, and this machine is x86_64",
@@ -108,7 +108,7 @@ fn loader_of_32_bits_missing() {
     fails(run(&path), 126, &[text(&path), part]);
 }
 
-/// What its header says is not believed. Its table of segments would take 4 GiB here, more than sexton may have.
+/// sexton does not trust the header: it announces a segment table of 4 GiB, more memory than sexton may have here.
 fn damaged_elf() {
     const PART: &str = "is an ELF file that the kernel does not understand";
     let directory = TemporaryDirectory::new();

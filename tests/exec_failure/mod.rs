@@ -1,5 +1,5 @@
-//! [P2] and [E1]: why a program cannot be executed is said in one line, with what to do, and the exit code
-//! is 127 only where nothing was found. Each case is made for real.
+//! [P2] and [E1]: one line says why a program cannot be executed and what to do about it; the exit code is 127 only
+//! if nothing was found. No case is simulated.
 
 mod formats;
 
@@ -53,7 +53,7 @@ pub(crate) fn tests(suite: &mut Suite) {
 
 const MODE: Mode = Mode::Subreaper;
 
-/// Runs it: it must fail with this code and one line with all these parts. Returns the line.
+/// Runs it: it must fail with this code and one line that has all these parts. Returns the line.
 fn fails(init: Init, code: i32, parts: &[&str]) -> String {
     sexton_only();
     let finished = init.run();
@@ -71,11 +71,11 @@ fn run(program: impl Into<OsString>) -> Init {
 }
 
 fn text(path: &Path) -> &str {
-    path.to_str().expect("the temporary directory is named in plain letters")
+    path.to_str().expect("the path is not UTF-8")
 }
 
 fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is the test's own");
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("cannot set the mode");
 }
 
 fn not_in_path(mode: Mode) {
@@ -98,7 +98,7 @@ fn near_name() {
     assert!(!line.contains("did you mean"), "{line}");
 }
 
-/// As glibc's execvp(3) has it, and not ENAMETOOLONG.
+/// Skips that directory, as glibc's execvp(3) does, and does not fail with ENAMETOOLONG.
 fn too_long_in_path() {
     let path = |second: &str| format!("/{}:{second}", "directory/".repeat(1000));
     let finished = run("sh").args(["-c", "exit 3"]).env("PATH", path("/bin")).run();
@@ -115,7 +115,7 @@ fn path_is_unset() {
     fails(init, 127, &["in /bin:/usr/bin (PATH is not set)"]);
 }
 
-/// What is hidden cannot be found: 127, and not execvp's EACCES, which would be 126.
+/// What is in such a directory counts as not found: 127, and not 126 for execvp's EACCES.
 fn unsearchable_in_path() {
     let directory = TemporaryDirectory::new();
     let hidden = directory.join("hidden");
@@ -166,7 +166,7 @@ fn file_as_directory() {
     fails(run("/etc/passwd/"), 127, &["cannot find /etc/passwd/: /etc/passwd is not a directory"]);
 }
 
-/// The text of such a link, as of `pipe:[7]`, is no path to look along.
+/// The text of a link to an open file, such as `pipe:[7]`, is not a path to look up.
 fn open_file() {
     let directory = TemporaryDirectory::new();
     let path = directory.write("app", "#!/bin/sh\n");
@@ -201,7 +201,7 @@ fn not_executable_for_user() {
     let path = directory.script("app", "#!/bin/sh\n");
     set_mode(&path, 0o700);
     fails(run(&path).user(NOBODY), 126, &["is not executable for user 65534 (mode 700, owner 0:0)"]);
-    assert_eq!(run(&path).run().ending, Ending::Exited(0), "for its owner it is");
+    assert_eq!(run(&path).run().ending, Ending::Exited(0), "its owner may execute it");
 }
 
 /// As under `docker run --cap-drop all`: root without CAP_DAC_OVERRIDE is a user like any other.
@@ -233,7 +233,7 @@ fn no_search_permission() {
     fails(run(&link).user(NOBODY), 126, &[&part]);
 }
 
-/// Not as sexton may, but as the program's user may; and from where the program would stand.
+/// What counts is what the program's user may do, not what sexton may; and the program's working directory.
 fn another_user_and_directory() {
     let directory = TemporaryDirectory::new();
     fs::create_dir_all(directory.join("closed/bin")).expect("cannot make directories");
@@ -252,7 +252,7 @@ fn another_user_and_directory() {
     fails(run("./closed/bin/app"), 126, &["user 65534 may not search ", "closed (mode 700, owner 0:0)"]);
 }
 
-/// With `--chdir` what is relative is relative to there, in a `#!` line and for advice too.
+/// With `--chdir`, relative paths start there, also in a `#!` line and in advice.
 fn relative_names() {
     let directory = TemporaryDirectory::new();
     let [here, there] = ["here", "there"].map(|name| directory.join(name));
@@ -267,9 +267,9 @@ fn relative_names() {
         Init::new(MODE).options(options).directory(&here).env("PATH", "/nowhere:bin").program(program)
     };
     let line = fails(run("app"), 127, &["cannot find app in PATH"]);
-    assert!(!line.contains("working directory"), "not in the program's: {line}");
+    assert!(!line.contains("working directory"), "not in the program's directory: {line}");
     let line = fails(run("./app -v"), 127, &[]);
-    assert!(!line.contains("is there"), "not in the program's: {line}");
+    assert!(!line.contains("is there"), "not in the program's directory: {line}");
     let missing = "is a script for ./interpreter, which is not in the working directory";
     fails(run("./script"), 126, &[missing]);
     set_mode(&directory.write("there/interpreter", ""), 0o644);
@@ -335,7 +335,7 @@ fn scripts_for_scripts() {
         script = directory.script(&number.to_string(), &format!("#!{}\n", script.display()));
     }
     fails(run(&script), 126, &["is a script for a script", "deeper than the kernel goes"]);
-    assert_eq!(run(directory.join("2")).run().ending, Ending::Exited(0), "three are not too many");
+    assert_eq!(run(directory.join("2")).run().ending, Ending::Exited(0), "three levels are not too many");
 }
 
 fn carriage_return() {
@@ -352,14 +352,14 @@ fn bad_hash_bang_lines() {
     fails(run(&script), 126, &["longer than the kernel reads"]);
 }
 
-/// A script gets more arguments than it was given: its own path once more, and its interpreter's. So there is a
-/// length that sexton's own start bears and the script's does not.
+/// For a script the kernel adds arguments: its own path once more, and its interpreter's. So there is a length that
+/// sexton itself can be started with and the script cannot.
 fn arguments_too_long() {
     let directory = TemporaryDirectory::new();
     let script = directory.script("app", "#!/bin/sh\n");
     let path = format!("{}{}/app", directory.path().display(), "/.".repeat(1900));
     assert!(script.exists());
-    let (stack, _) = getrlimit(Resource::RLIMIT_STACK).expect("a limit");
+    let (stack, _) = getrlimit(Resource::RLIMIT_STACK).expect("cannot read the limit");
     let limit = usize::try_from(stack / 4).unwrap_or(usize::MAX).clamp(128 << 10, 6 << 20);
     let environment: usize = std::env::vars_os().map(|(name, value)| name.len() + value.len() + 2 + 8).sum();
     let mut left = limit - environment - path.len() - 2000;
@@ -378,7 +378,7 @@ fn open_for_writing() {
     let writing = OpenOptions::new().append(true).open(&path).expect("cannot open a copy");
     fails(run(&path), 126, &[&format!("{} is open for writing", path.display())]);
     drop(writing);
-    // What another test has forked meanwhile may have it open a little longer.
+    // A child that another test has just forked may keep it open a little longer.
     poll("it can be executed", || (run(&path).run().ending == Ending::Exited(0)).then_some(()));
 }
 
@@ -401,7 +401,7 @@ fn text_is_run_by_the_shell(mode: Mode) {
 fn text_without_a_shell() {
     let directory = TemporaryDirectory::new();
     let path = directory.script("app", "echo hello\n");
-    let bin = fs::canonicalize("/bin").expect("there is a /bin");
+    let bin = fs::canonicalize("/bin").expect("cannot resolve /bin");
     let init = run(&path).world(format!("mount=tmpfs:{}", bin.display()));
     fails(init, 126, &["is text without a #! line, and there is no /bin/sh"]);
 }
