@@ -1,4 +1,4 @@
-//! `--install`: a whole copy, or none.
+//! `--install`: a complete copy, or none.
 
 use std::ffi::OsString;
 use std::fs;
@@ -29,14 +29,18 @@ fn assert_installed(finished: &Finished, file: &Path) {
     assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(0), ""));
     assert_eq!(finished.stdout, "");
     assert!(
-        fs::read(file).expect("it is there") == fs::read(under_test().path()).expect("it is there"),
-        "not the same"
+        fs::read(file).expect("cannot read the copy")
+            == fs::read(under_test().path()).expect("cannot read the init"),
+        "not a copy of the init"
     );
-    let mode = fs::symlink_metadata(file).expect("it is there").permissions().mode();
+    let mode = fs::symlink_metadata(file).expect("cannot look at the copy").permissions().mode();
     assert_eq!(mode, 0o100_755, "{mode:o}");
-    let directory = file.parent().expect("it has one");
-    let beside: Vec<OsString> =
-        fs::read_dir(directory).expect("it is there").flatten().map(|entry| entry.file_name()).collect();
+    let directory = file.parent().expect("the file has no directory");
+    let beside: Vec<OsString> = fs::read_dir(directory)
+        .expect("cannot read the directory")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
     assert!(!beside.iter().any(|name| name.to_string_lossy().starts_with('.')), "left behind: {beside:?}");
 }
 
@@ -46,7 +50,7 @@ fn to_a_file() {
     assert_installed(&install(&file).run(), &file);
     let finished = Init::new(Mode::Subreaper).instead([&file]).shell("exit 3").run();
     assert_eq!(finished.ending, Ending::Exited(3));
-    // A name without a directory is in the working directory.
+    // A name without a directory means the working directory.
     let finished = install("here".as_ref()).directory(directory.path()).run();
     assert_installed(&finished, &directory.join("here"));
 }
@@ -74,7 +78,7 @@ fn replaces_a_link() {
     let (file, link) = (directory.write("file", "text"), directory.join("init"));
     std::os::unix::fs::symlink(&file, &link).expect("cannot make a link");
     assert_installed(&install(&link).run(), &link);
-    assert_eq!(fs::read_to_string(&file).expect("it is there"), "text");
+    assert_eq!(fs::read_to_string(&file).expect("cannot read the file"), "text");
 }
 
 fn without_proc() {
@@ -84,7 +88,7 @@ fn without_proc() {
     assert_installed(&install(&file).world("mount=no-proc").run(), &file);
 }
 
-/// As an init container does it, from an image `FROM scratch`.
+/// As in an init container with an image `FROM scratch`.
 fn from_an_empty_root() {
     sexton_only();
     need_root();
@@ -93,18 +97,18 @@ fn from_an_empty_root() {
     fs::create_dir(root.join("tools")).expect("cannot make a directory");
     let mut command = std::process::Command::new("/usr/sbin/chroot");
     let output =
-        command.arg(root.path()).args(["/init", "--install", "/tools"]).output().expect("chroot runs");
+        command.arg(root.path()).args(["/init", "--install", "/tools"]).output().expect("cannot run chroot");
     if String::from_utf8_lossy(&output.stderr).contains("No such file") {
         skip("needs a static build");
     }
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
-    assert_eq!(fs::metadata(root.join("tools/init")).expect("it is there").mode(), 0o100_755);
+    assert_eq!(fs::metadata(root.join("tools/init")).expect("no copy").mode(), 0o100_755);
 }
 
 fn failures() {
     let directory = TemporaryDirectory::new();
     let file = directory.write("file", "");
-    // What ends in a slash is a directory, and this one is not there.
+    // A trailing slash means a directory, and this one does not exist.
     let missing = directory.join("missing/");
     for to in [directory.join("nowhere/init"), file.join("init"), "/proc/init".into(), "".into(), missing] {
         let finished = install(&to).run();
@@ -113,7 +117,7 @@ fn failures() {
         assert_eq!(finished.stderr.lines().count(), lines, "{}", finished.stderr);
         assert!(finished.stderr.contains(&to.display().to_string()), "{}", finished.stderr);
     }
-    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 1);
+    assert_eq!(fs::read_dir(directory.path()).expect("cannot read the directory").count(), 1);
 }
 
 fn need_root() {

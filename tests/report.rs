@@ -1,4 +1,4 @@
-//! [E7]: the report.
+//! [E7]: `--report`.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -42,19 +42,19 @@ pub(crate) fn tests(suite: &mut Suite) {
 
 fn read(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("no report: {error}"));
-    assert!(text.ends_with("}\n") && text.lines().count() == 1, "one line: {text}");
+    assert!(text.ends_with("}\n") && text.lines().count() == 1, "not one line of JSON: {text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A child that has become sleep(1) when the script goes on.
+/// Starts a child, and waits until it has become sleep(1).
 pub(crate) const SLEEP: &str = "sleep 1000 & until grep -q ^sleep /proc/$!/cmdline; do :; done";
 
-/// Sends a signal, leaves a child behind, and takes 0.1 s at least.
+/// Sends a signal, leaves a child behind, and takes at least 0.1 s.
 fn leaves_a_child() -> String {
     format!("kill -USR2 $PPID; {SLEEP}; sleep 0.1; exit 3")
 }
 
-/// Runs a script, and returns the ending and the report.
+/// Runs a script. Returns how it ended, and the report.
 fn report_of(mode: Mode, options: &[&str], script: &str) -> (Ending, Value) {
     let directory = TemporaryDirectory::new();
     let path = directory.join("report.json");
@@ -64,7 +64,7 @@ fn report_of(mode: Mode, options: &[&str], script: &str) -> (Ending, Value) {
     (finished.ending, read(&path))
 }
 
-/// The value's shape: names and types, with what a list holds.
+/// The value's shape: names and types, and for a list the shape of its first element.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
@@ -78,7 +78,8 @@ fn shape(value: &Value) -> Value {
 }
 
 fn fields(mode: Mode) {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    let now =
+        || SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is before 1970").as_secs_f64();
     let before = now();
     let script = leaves_a_child();
     let (ending, report) = report_of(mode, &["--rewrite", "USR2:WINCH", "-e", "3:4"], &script);
@@ -110,25 +111,32 @@ fn fields(mode: Mode) {
     let leftover = &report["leftovers"][0];
     assert_eq!((&leftover["name"], &leftover["command_line"]), (&json!("sleep"), &json!(["sleep", "1000"])));
     assert_eq!(leftover["end"]["signal"], json!("SIGTERM"));
-    let number = |name: &str| report[name].as_f64().expect("a number");
+    let number = |name: &str| report[name].as_f64().expect("not a number");
     assert!(before <= number("started") && number("ended") <= after, "{before} {after} {report}");
     let difference = number("ended") - number("started") - number("duration");
     assert!(difference.abs() < 1e-5 && number("duration") >= 0.1, "{report}");
 }
 
-/// Every name in a report stands in README's section, in backticks.
+/// README's section has every name of a report in backticks, and a sample with the same names.
 fn readme_describes_every_field(mode: Mode) {
     let (_, report) = report_of(mode, &["-r", "USR2:WINCH"], &leaves_a_child());
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
-    let section = readme.split_once("\n## The report").expect("README has `## The report`").1;
-    let section = section.split("\n## ").next().expect("a section has a text");
-    let sample = section.split("```").find_map(|block| block.strip_prefix("json\n")).expect("a sample");
-    let sample: Value = serde_json::from_str(sample).expect("the sample is JSON");
-    assert_eq!(names(&shape(&sample)), names(&shape(&report)), "names in the sample, and in a report");
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))
+        .expect("cannot read README.md");
+    let section = readme.split_once("\n## The report").expect("README has no `## The report`").1;
+    let section = section.split("\n## ").next().expect("the section has no text");
+    let sample = section
+        .split("```")
+        .find_map(|block| block.strip_prefix("json\n"))
+        .expect("the section has no sample");
+    let sample: Value = serde_json::from_str(sample).expect("the sample is not JSON");
+    assert_eq!(
+        names(&shape(&sample)),
+        names(&shape(&report)),
+        "the sample and a report have different names"
+    );
     let missing: Vec<_> =
         names(&report).into_iter().filter(|name| !section.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "README tells nothing of {missing:?}");
+    assert!(missing.is_empty(), "README does not mention {missing:?}");
 }
 
 fn names(value: &Value) -> Vec<String> {
@@ -157,8 +165,8 @@ fn endings(mode: Mode) {
 }
 
 fn signals_and_orphans(mode: Mode) {
-    // The next signal is sent when the last has come back, for two that wait are one; and the program ends when its parent
-    // has no other child, for orphans that live are leftovers.
+    // Each signal is sent only when the last has come back: two pending ones count as one. The program ends only
+    // when its parent has no other child: orphans still alive would be leftovers.
     let script = format!(
         "n=0; trap 'n=$((n+1))' USR1; {} 300
         for i in 1 2 3; do kill -USR1 $PPID; until [ $n = $i ]; do sleep 0.01; done; done
@@ -184,11 +192,12 @@ fn when_told_to_stop(mode: Mode) {
     assert_eq!(read(&path)["signals_forwarded"], json!([{ "signal": "SIGTERM", "count": 1 }]));
 }
 
-/// A reader that looks all the time finds the old report or the new one, whole, and nothing else in the directory.
+/// A reader that polls finds the whole old report or the whole new one. In the end there is nothing else in the
+/// directory.
 fn replaces_at_once(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let path = directory.write("report.json", "the old one");
-    let old = fs::metadata(&path).expect("it is there").ino();
+    let old = fs::metadata(&path).expect("no report").ino();
     let long = "x".repeat(100_000);
     let mut running = Init::new(mode)
         .options(["--report".as_ref(), path.as_os_str()])
@@ -197,15 +206,19 @@ fn replaces_at_once(mode: Mode) {
         .spawn();
     running.write_line("go");
     poll("the new one is there", || {
-        let text = fs::read_to_string(&path).expect("there is always one");
+        let text = fs::read_to_string(&path).expect("no report");
         let is_new = text != "the old one";
         assert!(!is_new || text.ends_with("}\n"), "half a report");
         is_new.then_some(())
     });
     running.wait();
     assert_eq!(read(&path)["program"][4], json!(long));
-    assert_ne!(fs::metadata(&path).expect("it is there").ino(), old, "another file in its place");
-    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing else is left");
+    assert_ne!(fs::metadata(&path).expect("no report").ino(), old, "the file was not replaced");
+    assert_eq!(
+        fs::read_dir(directory.path()).expect("cannot read the directory").count(),
+        1,
+        "other files are left behind"
+    );
 }
 
 fn link_stays(mode: Mode) {
@@ -214,29 +227,29 @@ fn link_stays(mode: Mode) {
     let link = directory.join("link");
     std::os::unix::fs::symlink("file", &link).expect("cannot make a link");
     Init::new(mode).options(["--report".as_ref(), link.as_os_str()]).shell("exit 0").run();
-    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    assert!(fs::symlink_metadata(&link).expect("the link is gone").is_symlink());
     assert_eq!(read(&file)["exit_code"], json!(0));
-    // Before the first report there is no file yet.
+    // Before the first report the link leads to no file.
     let first = directory.join("first");
     std::os::unix::fs::symlink("../no-such-place/report", &first).expect("cannot make a link");
     let refused = Init::new(mode).options(["--report".as_ref(), first.as_os_str()]).shell("exit 0").run();
     assert_eq!(refused.ending, Ending::Exited(125), "{}", refused.stderr);
-    fs::remove_file(&first).expect("it is the test's own");
+    fs::remove_file(&first).expect("cannot remove the link");
     std::os::unix::fs::symlink("second", &first).expect("cannot make a link");
     std::os::unix::fs::symlink("new", directory.join("second")).expect("cannot make a link");
     Init::new(mode).options(["--report".as_ref(), first.as_os_str()]).shell("exit 0").run();
-    assert!(fs::symlink_metadata(&first).expect("it is there").is_symlink());
-    assert!(fs::metadata(directory.join("new")).expect("the report is there").is_file());
-    // As /dev/stdout is one, and stdout a pipe.
+    assert!(fs::symlink_metadata(&first).expect("the link is gone").is_symlink());
+    assert!(fs::metadata(directory.join("new")).expect("no report").is_file());
+    // As with /dev/stdout, when stdout is a pipe.
     let stdout = directory.join("stdout");
     std::os::unix::fs::symlink("/proc/self/fd/1", &stdout).expect("cannot make a link");
     let refused = Init::new(mode).options(["--report".as_ref(), stdout.as_os_str()]).shell("exit 0").run();
     assert_eq!(refused.ending, Ending::Exited(125), "{}", refused.stderr);
     assert!(refused.stderr.contains("which is no regular file"), "{}", refused.stderr);
-    assert!(fs::symlink_metadata(&stdout).expect("it is there").is_symlink());
+    assert!(fs::symlink_metadata(&stdout).expect("the link is gone").is_symlink());
 }
 
-/// sexton has the same PID each time that a container starts, and so has the file that it writes first.
+/// sexton has the same PID each time a container starts, and so its temporary file has the same name.
 fn remains_of_a_killed_run(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let path = directory.join("report.json");
@@ -244,17 +257,21 @@ fn remains_of_a_killed_run(mode: Mode) {
     let mut running = init.shell("echo on; read line; exit 0").spawn();
     assert_eq!(running.next_line().text, "on");
     let pid = if mode.is_pid1() { 1 } else { running.pid };
-    // Or what another writes now, whose PID 1 it is: either way it is not to be touched.
+    // It may also be what the PID 1 of another container is writing now. In either case it must not be touched.
     let half = directory.write(&format!(".sexton-{pid}-0"), "half a re");
     running.write_line("go");
     let finished = running.finish();
     assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(0), ""));
     assert_eq!(read(&path)["exit_code"], json!(0));
-    assert_eq!(fs::read_to_string(half).expect("it is still there"), "half a re");
-    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 2, "nothing else is left");
+    assert_eq!(fs::read_to_string(half).expect("the file is gone"), "half a re");
+    assert_eq!(
+        fs::read_dir(directory.path()).expect("cannot read the directory").count(),
+        2,
+        "other files are left behind"
+    );
 }
 
-/// As in containers that share a volume, where each is PID 1.
+/// As in containers that share a volume: each sexton is PID 1.
 fn several_write_one(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let path = directory.join("report.json");
@@ -270,10 +287,14 @@ fn several_write_one(mode: Mode) {
         assert_eq!((finished.ending, finished.stderr.as_str()), (Ending::Exited(0), ""));
     }
     assert_eq!(read(&path)["exit_code"], json!(0));
-    assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing else is left");
+    assert_eq!(
+        fs::read_dir(directory.path()).expect("cannot read the directory").count(),
+        1,
+        "other files are left behind"
+    );
 }
 
-/// NAME_MAX is 255: the file that is written first cannot have this name and more.
+/// NAME_MAX is 255, so the temporary file's name cannot be this one with something added.
 fn longest_name(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let path = directory.join(&"r".repeat(255));
@@ -282,7 +303,8 @@ fn longest_name(mode: Mode) {
     assert_eq!(read(&path)["exit_code"], json!(3));
 }
 
-/// As `docker run -v` does it, and Kubernetes with /dev/termination-log; here in a directory that cannot be written to.
+/// A file that is itself a mount point, as with `docker run -v` and Kubernetes' /dev/termination-log. Its directory
+/// is read-only here.
 fn mounted_file() {
     sexton_only();
     if !nix::unistd::geteuid().is_root() {
@@ -291,7 +313,7 @@ fn mounted_file() {
     let directory = TemporaryDirectory::new();
     let file = directory.write("file", &"the old one".repeat(1000));
     let place = directory.join("place");
-    fs::create_dir(&place).expect("it is the test's own");
+    fs::create_dir(&place).expect("cannot make a directory");
     let script = "mount -t tmpfs tmpfs \"$2\" && touch \"$2\"/report && mount --bind \"$1\" \"$2\"/report
         mount -o remount,ro \"$2\" && exec \"$3\" --report \"$2\"/report -- sh -c 'exit 3'";
     let unshare = find_program("unshare").unwrap_or_else(|| skip("needs unshare"));
@@ -309,8 +331,8 @@ fn unwritable(mode: Mode) {
     nix::unistd::mkfifo(&fifo, Permission::S_IRWXU).expect("cannot make a FIFO");
     let plain = directory.write("plain", "");
     let closed = place.join("closed");
-    fs::create_dir(&closed).expect("it is the test's own");
-    fs::set_permissions(&closed, Permissions::from_mode(0o555)).expect("it is the test's own");
+    fs::create_dir(&closed).expect("cannot make a directory");
+    fs::set_permissions(&closed, Permissions::from_mode(0o555)).expect("cannot set the mode");
     let paths = [
         "/nowhere/at/all".into(),
         place.to_owned(),
@@ -336,7 +358,7 @@ fn unwritable(mode: Mode) {
 fn unwritable_later(mode: Mode) {
     let directory = TemporaryDirectory::new();
     let place = directory.join("place");
-    fs::create_dir(&place).expect("it is the test's own");
+    fs::create_dir(&place).expect("cannot make a directory");
     let path = place.join("report.json");
     let init = Init::new(mode).options(["--report".as_ref(), path.as_os_str()]);
     let finished = init.shell(&format!("rmdir {}; exit 3", place.display())).run();
@@ -344,10 +366,11 @@ fn unwritable_later(mode: Mode) {
     assert!(finished.stderr.contains("warning: cannot write the report"), "{}", finished.stderr);
 }
 
-/// By then sexton stands in `/`, and the program may be anywhere.
+/// A relative path is resolved at the start: when the report is written, sexton's working directory is `/`, and the
+/// program's may be anywhere.
 fn relative_path(mode: Mode) {
     let directory = TemporaryDirectory::new();
-    fs::create_dir(directory.join("sub")).expect("it is the test's own");
+    fs::create_dir(directory.join("sub")).expect("cannot make a directory");
     for path in ["report.json", "./sub/../other.json", "sub/deep.json"] {
         let init = Init::new(mode).directory(directory.path()).options(["--report", path]);
         assert_eq!(init.shell("cd /tmp; exit 2").run().ending, Ending::Exited(2));
@@ -364,7 +387,7 @@ fn full_stderr(mode: Mode) {
     });
 }
 
-/// A report of a megabyte, and a reader that takes 4 KiB of it at a time.
+/// A report of a megabyte, and a reader that takes 4 KiB every 100 ms.
 fn slow_stderr() {
     sexton_only();
     // The reader needs 25 s for all of it, less what the pipe holds.
@@ -373,15 +396,15 @@ fn slow_stderr() {
         let mut command = Command::new(under_test().path());
         command.args(["--report", "-", "--", "true"]).args(words).stderr(Stdio::piped());
         let mut sexton = command.spawn().expect("cannot start sexton");
-        let mut stderr = sexton.stderr.take().expect("it is a pipe");
+        let mut stderr = sexton.stderr.take().expect("stderr is not a pipe");
         let start = Instant::now();
         let mut read = 0;
-        while sexton.try_wait().expect("it is the test's child").is_none() {
-            // Nothing when it is about to end.
-            read += stderr.read(&mut [0; 4096]).expect("it can be read");
+        while sexton.try_wait().expect("cannot wait for sexton").is_none() {
+            // Nothing can be read when sexton is about to end.
+            read += stderr.read(&mut [0; 4096]).expect("cannot read stderr");
             std::thread::sleep(Duration::from_millis(100));
         }
-        assert_ne!(read, 0, "it has written nothing");
+        assert_ne!(read, 0, "sexton has written nothing");
         start.elapsed()
     });
 }
@@ -407,15 +430,15 @@ fn hostile_names(mode: Mode) {
     let expected = json!([name, "\"},\n\u{1b}]0;title\u{7}", "", "\u{fffd}\u{fffd}"]);
     assert_eq!(leftover["command_line"], expected);
     assert_eq!(leftover["end"]["signal"], json!("SIGKILL"));
-    assert!(!finished.stderr.contains('\u{1b}'), "no escape sequence reaches the terminal");
+    assert!(!finished.stderr.contains('\u{1b}'), "an escape sequence reaches the terminal");
 }
 
-/// A grandchild that is reaped by its parent burns CPU, and an orphan uses memory.
+/// CPU time of a grandchild counts, although its own parent reaps it; and memory of an orphan.
 fn resources_of_the_tree(mode: Mode) {
     let burn = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
     let allocate = "head -c 50000000 /dev/zero | tail -c 50000000 >/dev/null";
     let cpu = |report: &Value| {
-        let part = |name: &str| report["resources"][name].as_f64().expect("a number");
+        let part = |name: &str| report["resources"][name].as_f64().expect("not a number");
         part("user_seconds") + part("system_seconds")
     };
     let memory = |report: &Value| report["resources"]["max_rss_bytes"].as_u64().expect("a number");
@@ -431,7 +454,7 @@ fn resources_of_the_tree(mode: Mode) {
     assert!((40_000_000..200_000_000).contains(&memory(&busy)), "{busy}");
 }
 
-/// A shell that becomes sexton by exec has waited for other children before, and the kernel keeps the sums.
+/// A shell that execs sexton may have waited for other children before, and the kernel keeps the sums.
 fn cpu_before_the_start() {
     sexton_only();
     let sexton = under_test().path().display().to_string();
@@ -439,7 +462,7 @@ fn cpu_before_the_start() {
     costs_at_most(Duration::from_millis(30), || {
         let init = Init::new(Mode::Subreaper);
         let finished = init.shell(&format!("sh -c '{burn}'; exec {sexton} --report - -- true")).run();
-        let report: Value = serde_json::from_str(&finished.stderr).expect("the report is on stderr");
-        Duration::from_secs_f64(report["resources"]["user_seconds"].as_f64().expect("a number"))
+        let report: Value = serde_json::from_str(&finished.stderr).expect("no report on stderr");
+        Duration::from_secs_f64(report["resources"]["user_seconds"].as_f64().expect("not a number"))
     });
 }

@@ -1,4 +1,4 @@
-//! [P], as far as it is about options, environment variables, bad input and the log.
+//! [P4], [P5] and [P6]: environment variables, usage and bad input, and the log.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -47,7 +47,7 @@ fn variables_for_delivery() {
     let mut running = print_signals(Init::new(MODE).env("SEXTON_REWRITE", "TERM:QUIT,HUP:0"));
     running.signal(1);
     running.signal(15);
-    assert_eq!(running.received().number, 3, "HUP is dropped, TERM becomes QUIT");
+    assert_eq!(running.received().number, 3, "HUP should be dropped, and TERM become QUIT");
     let init = Init::new(MODE).session_member().env("SEXTON_DELIVER", "group");
     let script = "trap : USR1; (trap 'echo child; exit' USR1; echo ready 1; while :; do sleep 0.05; done) & wait; wait";
     let mut running = init.shell(script).spawn();
@@ -84,7 +84,7 @@ fn variables_for_the_log() {
     objects(&finished.stderr);
     assert_ne!(finished.stderr, "");
     let finished = Init::new(MODE).env("SEXTON_QUIET", "1").program("/nowhere/at/all").run();
-    assert_eq!(finished.ending, Ending::Exited(127), "quiet, and the status is told all the same");
+    assert_eq!(finished.ending, Ending::Exited(127), "SEXTON_QUIET should not change the status");
 }
 
 fn variable_for_subreaper() {
@@ -121,7 +121,7 @@ fn command_line_wins() {
     assert_eq!(running.received().number, 10);
 }
 
-/// Something that leaves a trace when it is started.
+/// A command that leaves a trace when it is run.
 struct Trace {
     directory: TemporaryDirectory,
 }
@@ -135,16 +135,17 @@ impl Trace {
         ["/usr/bin/touch".into(), self.directory.join("started").into()]
     }
 
-    /// Exit code 125, a line on what is wrong, the usage, and nothing was started. Returns the line.
+    /// Asserts exit code 125, a line that says what is wrong, the usage, and that nothing was started. Returns the
+    /// line.
     fn refused(&self, finished: &Finished) -> String {
         assert_eq!(finished.ending, Ending::Exited(125));
         assert!(!self.directory.join("started").exists(), "the program was started");
-        assert_eq!(finished.stdout, "", "nothing on stdout");
+        assert_eq!(finished.stdout, "", "stdout should be empty");
         let mut lines = finished.stderr.lines().filter(|line| !line.trim().is_empty());
-        let error = lines.next().expect("a line says what is wrong").to_owned();
-        let usage = lines.next().expect("a second line shows the usage");
+        let error = lines.next().expect("no line says what is wrong").to_owned();
+        let usage = lines.next().expect("no usage");
         assert!(usage.to_lowercase().contains("usage: sexton"), "no usage line: {usage}");
-        assert!(lines.count() <= 1, "an error line and the usage, no more: {}", finished.stderr);
+        assert!(lines.count() <= 1, "more than an error line and the usage: {}", finished.stderr);
         error
     }
 }
@@ -226,7 +227,7 @@ fn options_end_at_the_program() {
         let finished = init.program(probe("show_world")).args(words).run();
         assert_eq!(finished.ending, Ending::Exited(0));
         let arguments = finished.world()["arguments"].clone();
-        let given = arguments.as_array().map(|all| &all[1..]).expect("arguments are an array");
+        let given = arguments.as_array().map(|all| &all[1..]).expect("`arguments` should be an array");
         assert_eq!(given, words.map(|word| json!(word)));
         assert_eq!(finished.stderr, "");
     }
@@ -246,16 +247,17 @@ fn help_and_version() {
     }
 }
 
-/// The arguments as the kernel has them: /proc/PID/cmdline of the program.
+/// The program's arguments as the kernel has them: /proc/PID/cmdline.
 fn arguments_of(running: &mut Running) -> Vec<Vec<u8>> {
     let inner = running.ready();
     let program = running.program_pid(inner);
-    let bytes = std::fs::read(format!("/proc/{program}/cmdline")).expect("the program runs");
+    let bytes =
+        std::fs::read(format!("/proc/{program}/cmdline")).expect("cannot read the program's command line");
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
     bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
-/// A shell that is ready, and so holds its arguments; they follow `$0`.
+/// A shell that prints `ready` once its arguments are in place. They follow `$0`.
 const READY_SHELL: &str = "echo ready $$; while :; do sleep 1; done";
 
 fn not_utf8(mode: Mode) {
@@ -278,17 +280,18 @@ fn many_arguments(mode: Mode) {
     let words: Vec<Vec<u8>> = (0..100_000).map(|number| number.to_string().into_bytes()).collect();
     let arguments = words.iter().cloned().map(OsString::from_vec);
     let mut running = Init::new(mode).shell(READY_SHELL).args(["zero"]).args(arguments).spawn();
-    assert!(arguments_of(&mut running)[4..] == words, "100,000 arguments arrive as they were");
+    assert!(arguments_of(&mut running)[4..] == words, "the arguments were changed");
 }
 
-/// The PID by which the init knows the program: its own namespace's.
+/// Waits for the log line about a forwarded signal. `check` gets a line and the program's PID in the init's
+/// namespace.
 fn forwarded_line(mode: Mode, options: &[&str], check: impl Fn(&str, i32) -> bool) {
     let mut running = Init::new(mode).options(options).program(probe("print_signals")).spawn();
     let inner = running.ready();
     running.signal(10);
     assert_eq!(running.received().number, 10);
     let told = running.stderr.text_until(deadline(), |text| text.lines().any(|line| check(line, inner)));
-    assert!(told, "no line tells of the signal to {inner}");
+    assert!(told, "no line about the signal to {inner}");
 }
 
 fn forwarded_is_told(mode: Mode) {
@@ -300,7 +303,7 @@ fn forwarded_is_told(mode: Mode) {
     }
 }
 
-/// Every line as a JSON object; a failure when one is not.
+/// Every line as a JSON object. Panics if one is not.
 fn objects(text: &str) -> Vec<Value> {
     let object = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -321,10 +324,10 @@ fn json_lines(mode: Mode) {
     assert!(!entries.is_empty());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
     for entry in entries {
-        let time = entry["time"].as_f64().unwrap_or_else(|| panic!("time is no number: {entry}"));
-        assert!((now - time).abs() < 600.0, "{time} is not now, {now}");
+        let time = entry["time"].as_f64().unwrap_or_else(|| panic!("`time` is not a number: {entry}"));
+        assert!((now - time).abs() < 600.0, "{time} is not near {now}");
         assert!(entry["level"].is_string() && entry["message"].is_string(), "{entry}");
-        let pid = entry["pid"].as_i64().unwrap_or_else(|| panic!("pid is no number: {entry}"));
+        let pid = entry["pid"].as_i64().unwrap_or_else(|| panic!("`pid` is not a number: {entry}"));
         assert!(pid > 0 && (!mode.is_pid1() || pid == 1), "{entry}");
     }
 }

@@ -1,7 +1,7 @@
-//! [J]: the keys of a terminal, for a shell's job in the foreground, a loop, a script and a pipeline.
+//! [J]: terminal keys for a shell's job in the foreground, a loop, a script and a pipeline.
 //!
-//! Each scenario is run with nothing in front of its programs, too, and the screen must be the same. `$W` is the
-//! wrapper or nothing, `$P` is examples/terminal_probe.rs.
+//! Each scenario is also run without a wrapper, and the screen must be the same. `$W` is the wrapper or nothing,
+//! `$P` is examples/terminal_probe.rs.
 
 use crate::support::pty::{CTRL_BACKSLASH, CTRL_C, CTRL_Z};
 use crate::support::{Shell, Suite, Terminal};
@@ -42,7 +42,8 @@ pub(crate) fn ctrl_c_once(terminal: &mut Terminal) {
         terminal.expect("got SIGINT\r\n");
         terminal.settle(1, 'S');
     }
-    // Had there been a sixth, this would come too late.
+    // The sixth signal is the last that the program waits for. A second SIGINT for one key would have taken its
+    // place.
     terminal.send_watched(15);
     terminal.expect("got SIGTERM");
     assert_eq!(terminal.prompt(), 0);
@@ -148,7 +149,7 @@ fn ctrl_z_of_a_script(terminal: &mut Terminal) {
     terminal.keys(CTRL_Z);
     assert_eq!(terminal.prompt(), 148);
     terminal.settle(1, 'T');
-    // dash quotes the script in another way.
+    // dash shows the script with other quotes.
     terminal.line("fg");
     terminal.expect("after");
     terminal.expect("\r\n");
@@ -158,7 +159,7 @@ fn ctrl_z_of_a_script(terminal: &mut Terminal) {
     assert_eq!(terminal.prompt(), 130);
 }
 
-/// As `sexton make | less`, and `make | sexton less`.
+/// As in `sexton make | less` and `make | sexton less`.
 fn reader_has_the_keyboard(terminal: &mut Terminal) {
     for pipeline in
         ["$W $P say=one pause | $P read tty", "$P say=one | $W $P read tty", "$W $P say=one | $W $P read tty"]

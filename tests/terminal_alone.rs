@@ -1,5 +1,5 @@
-//! [J] where no shell is above: as the leader of a session, as sshd and tmux start programs, and as PID 1 with
-//! a terminal, as `docker run -it` does. The reference is the program as the leader of its session.
+//! [J] without a shell above: as a session leader, as sshd and tmux start programs, and as PID 1 with a terminal,
+//! as in `docker run -it`. The reference is the program itself as the session leader.
 
 use std::time::Duration;
 
@@ -27,14 +27,14 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("terminal::j1_own_group_and_the_terminal", place);
 }
 
-/// The same, run as the init and as the program alone.
+/// Runs the scenario with the init and with the program alone. Both must look the same.
 fn same(mode: Mode, program: &'static [&str], scenario: fn(&mut Terminal)) {
     comparison::same_with_and_without(&[Wrapper::Init("")], |wrapper| {
         let mode = if wrapper == Wrapper::None { Mode::Child } else { mode };
         let probe = probe("terminal_probe");
         let program: Vec<&str> = program
             .iter()
-            .map(|word| if *word == "$P" { probe.to_str().expect("UTF-8") } else { word })
+            .map(|word| if *word == "$P" { probe.to_str().expect("the path is not UTF-8") } else { word })
             .collect();
         let mut terminal = Terminal::with_program(mode, wrapper, &program);
         scenario(&mut terminal);
@@ -42,7 +42,7 @@ fn same(mode: Mode, program: &'static [&str], scenario: fn(&mut Terminal)) {
     });
 }
 
-/// Alone there is no loop to end: 128 + N is as good as the signal.
+/// Without a shell there is no loop to end, so 128 + N is as good as the signal.
 fn code(ending: Ending) -> i32 {
     match ending {
         Ending::Exited(code) => code,
@@ -69,7 +69,7 @@ fn ctrl_backslash(mode: Mode) {
 fn program(terminal: &Terminal) -> Process {
     let leader = Process::find(terminal.running.pid).into_iter();
     let mut all = leader.chain(terminal.processes());
-    all.find(|process| process.name.starts_with("terminal_probe")).expect("the program runs")
+    all.find(|process| process.name.starts_with("terminal_probe")).expect("no program is running")
 }
 
 fn ctrl_c_once(mode: Mode) {
@@ -138,7 +138,7 @@ fn sigstop(mode: Mode) {
     same(mode, &["$P", "say=ready", "raise=STOP", "say=continued", "exit=4"], |terminal| {
         terminal.ready();
         settle_alone(terminal, 'T');
-        // That it stays so cannot be waited for. An init that undoes it does so at once.
+        // Nothing tells that it stays stopped. But an init that undoes the stop does so at once.
         let undone =
             try_poll(Duration::from_millis(50), || terminal.screen().contains("continued").then_some(()));
         assert!(undone.is_none(), "the stop was undone");
@@ -162,7 +162,7 @@ fn window_size(mode: Mode) {
     });
 }
 
-/// Without a warning ("cannot set terminal process group", "no job control in this shell"), and with job control.
+/// No warning ("cannot set terminal process group", "no job control in this shell"), and job control works.
 fn interactive_shell(mode: Mode) {
     same(mode, &["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"], |terminal| {
         terminal.prompt();
@@ -195,12 +195,12 @@ fn hang_up(mode: Mode) {
     });
 }
 
-/// [J1]: the program leads a group of its own, and that has the terminal.
+/// [J1]: the program leads its own group, which has the terminal.
 fn place() {
     crate::support::sexton_only();
     for mode in MODES {
         let probe = probe("terminal_probe");
-        let program = [probe.to_str().expect("UTF-8"), "leads", "place", "pause"];
+        let program = [probe.to_str().expect("the path is not UTF-8"), "leads", "place", "pause"];
         let mut terminal = Terminal::with_program(*mode, Wrapper::Init(""), &program);
         terminal.expect("leads its group\r\n");
         terminal.expect("in the foreground\r\n");
@@ -212,7 +212,7 @@ fn place() {
         terminal.keys(CTRL_C);
         assert_eq!(terminal.ending(), Ending::Exited(130));
     }
-    // A shell is above.
+    // Now with a shell above.
     let mut terminal = Terminal::with_shell(Shell::Bash, Wrapper::Init(""));
     for (line, leads) in [
         ("$W $P leads place", "is in another's group"),

@@ -1,4 +1,4 @@
-//! [J]: jobs in the background, and those that are stopped, continued and ended by `kill`.
+//! [J]: background jobs, and jobs that `kill` stops, continues and ends.
 
 use nix::libc;
 
@@ -20,7 +20,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_shells("terminal::j3_two_jobs", all, two_jobs);
     suite.in_shells("terminal::j4_an_orphaned_job_does_not_stop", &[Shell::Bash, Shell::Dash], orphaned);
     suite.in_shells("terminal::j4_a_stopped_job_that_is_orphaned", &[Shell::Bash], orphaned_while_stopped);
-    // dash sends SIGHUP to nobody when it gets one.
+    // dash does not pass SIGHUP on to its jobs.
     let polite = &[Shell::Bash, Shell::Zsh];
     suite.in_shells("terminal::s1_hang_up_leaves_nothing", polite, hang_up);
     suite.in_shells("terminal::s1_hang_up_leaves_nothing_stopped", polite, hang_up_stopped);
@@ -69,7 +69,7 @@ fn kill_stopped(terminal: &mut Terminal) {
     terminal.settle(1, 'T');
     terminal.jobs(1, 0);
     terminal.command("kill -TERM %1");
-    // Some shells continue a stopped job after that, and others do not.
+    // Some shells continue a stopped job after that, others do not.
     terminal.command("kill -CONT %1");
     terminal.all_gone();
     terminal.ignore_screen();
@@ -144,7 +144,7 @@ pub(crate) fn background_writer(terminal: &mut Terminal) {
     assert_eq!(terminal.prompt(), 3);
 }
 
-/// A program that draws its screen anew on SIGCONT is to do so once.
+/// A program that redraws its screen on SIGCONT must do so only once.
 fn one_cont(terminal: &mut Terminal) {
     terminal.line("$W $P watch=CONT,TERM say=ready wait=4");
     terminal.ready();
@@ -169,7 +169,7 @@ fn two_jobs(terminal: &mut Terminal) {
     terminal.command("kill -STOP %1");
     terminal.settle_programs(1, 'T');
     terminal.settle_programs(1, 'S');
-    // bash now and then overlooks the second of two that stop at once.
+    // bash sometimes misses the second of two jobs that stop at the same time.
     terminal.jobs(1, 1);
     terminal.command("kill -STOP %2");
     terminal.settle(2, 'T');
@@ -187,7 +187,7 @@ fn two_jobs(terminal: &mut Terminal) {
     terminal.command(":");
 }
 
-/// A process of the test's session that is called so, wherever it hangs in the tree.
+/// The program in the test's session, wherever it is in the tree.
 fn program_of(session: i32) -> Option<process::Process> {
     let mut all = process::all().into_iter();
     all.find(|process| {
@@ -195,8 +195,8 @@ fn program_of(session: i32) -> Option<process::Process> {
     })
 }
 
-/// Nobody in the session waits for the job any more. The kernel neither stops it (`get_signal`), nor lets it wait
-/// for the terminal (`job_control` in n_tty): reading is an error.
+/// The job's group is orphaned. The kernel then neither stops it (`get_signal`) nor lets it wait for the terminal
+/// (`job_control` in n_tty): reading is an error.
 fn orphaned(terminal: &mut Terminal) {
     terminal.ignore_screen();
     terminal.command("(trap '' HUP; $W $P watch=USR1 wait=1 tty say=over >/tmp/orphan.$$ & )");
@@ -217,14 +217,14 @@ fn orphaned(terminal: &mut Terminal) {
     terminal.send(program.pid, libc::SIGUSR1);
     poll("the program has ended", || program_of(session).is_none().then_some(()));
     let file = format!("/tmp/orphan.{session}");
-    let text = std::fs::read_to_string(&file).expect("the program has written");
+    let text = std::fs::read_to_string(&file).expect("cannot read the program's output");
     _ = std::fs::remove_file(file);
     assert!(text.starts_with("got SIGUSR1\ncannot read") && text.ends_with("over\n"), "{text}");
     terminal.note(text);
     terminal.command("$P place");
 }
 
-/// The kernel sends SIGHUP and SIGCONT to a stopped group that becomes an orphan (`kill_orphaned_pgrp`).
+/// The kernel sends SIGHUP and SIGCONT to a stopped group when it is orphaned (`kill_orphaned_pgrp`).
 fn orphaned_while_stopped(terminal: &mut Terminal) {
     terminal.ignore_screen();
     terminal.line("bash -m -c '$W $P pause & read x; kill -STOP %1; read x; exit 0'");

@@ -1,5 +1,5 @@
-//! [J]: the scenarios of a shell's job that must go the same with options that change the process group, and
-//! with logging; and what is different with a group of its own.
+//! [J]: scenarios of a shell's job that must look the same with options that change the process group, and with
+//! logging; and `kill` for a job whose program has its own group.
 
 use crate::support::pty::{CTRL_C, CTRL_Z};
 use crate::support::{Shell, Suite, Terminal, Wrapper};
@@ -35,7 +35,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_shells_with("terminal::j3_kill_with_an_own_group", Shell::ALL, &GROUPS[..2], kill);
 }
 
-/// sexton's lines are on the screen too, so only what follows is the same: it is never stopped by its own writing.
+/// sexton must never be stopped by its own log lines. They are on the screen too, so only the notes are compared.
 fn logging(terminal: &mut Terminal) {
     terminal.ignore_screen();
     terminal.command("stty tostop");
@@ -63,7 +63,7 @@ fn logging(terminal: &mut Terminal) {
     assert_eq!(terminal.command("wait $!"), 3);
 }
 
-/// The shell's signals reach sexton alone, which passes them on.
+/// The shell's signals reach only sexton, which passes them on.
 fn kill(terminal: &mut Terminal) {
     for signal in ["TERM", "INT", "HUP", "QUIT", "USR1"] {
         terminal.command("$W $P pause &");

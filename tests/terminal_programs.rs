@@ -39,7 +39,7 @@ pub(crate) fn shell_in_shell(terminal: &mut Terminal) {
     terminal.ready();
     terminal.keys(CTRL_BACKSLASH);
     assert_eq!(terminal.prompt(), 131);
-    // At the prompt they are the inner shell's.
+    // At the prompt, keys go to the inner shell.
     terminal.keys(CTRL_C);
     terminal.prompt();
     terminal.keys(CTRL_Z);
@@ -110,7 +110,7 @@ fn modes_while_stopped(terminal: &mut Terminal) {
     terminal.keys(CTRL_Z);
     assert_eq!(terminal.prompt(), 148);
     terminal.settle(1, 'T');
-    // Some shells put the modes back, and dash does not: then nothing is echoed.
+    // Some shells restore the modes. dash does not, and then nothing is echoed.
     for line in ["$P modes", "stty echo icanon", "$P modes"] {
         terminal.keys(&format!("{line}\n"));
         terminal.prompt();
@@ -157,7 +157,7 @@ fn endings_in_scripts(terminal: &mut Terminal) {
     }
 }
 
-/// The words of the message are the shell's without the wrapper.
+/// Without the wrapper, the shell writes the message, so the screen is not compared.
 pub(crate) fn exec_failure(terminal: &mut Terminal) {
     terminal.ignore_screen();
     for (program, status) in [("/nowhere/at/all", 127), ("/etc/passwd", 126)] {
@@ -170,7 +170,7 @@ pub(crate) fn exec_failure(terminal: &mut Terminal) {
     }
 }
 
-/// As PID 1 of a namespace that the shell, and the process group that it gave the job, are not in.
+/// As PID 1 of a PID namespace that contains neither the shell nor the process group that it gave the job.
 fn new_namespace(terminal: &mut Terminal) {
     if !nix::unistd::geteuid().is_root() {
         skip("making a PID namespace needs root");
@@ -191,7 +191,8 @@ fn end_of_file(terminal: &mut Terminal) {
     assert_eq!(terminal.prompt(), 0);
 }
 
-/// One after another and many in one pipeline: each begins and ends while the shell moves groups and the terminal.
+/// One after another and many in one pipeline. Each begins and ends while the shell is changing groups and the
+/// terminal's foreground.
 fn short_programs(terminal: &mut Terminal) {
     for _ in 0..10 {
         assert_eq!(terminal.command("$W $P exit=3"), 3);

@@ -1,4 +1,4 @@
-//! [J3] under fire: stops and continues as fast as they can be sent.
+//! [J3] under stress: stops and continues as fast as they can be sent.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_shells("terminal::j3_stress_ctrl_z_and_fg", Shell::ALL, ctrl_z_fg);
 }
 
-/// What comes last counts, for the init and the program alike.
+/// The last signal decides, for the init and the program alike.
 fn alternate(terminal: &mut Terminal, stop: i32) {
     terminal.command("$W $P pause &");
     terminal.settle(1, 'S');
@@ -47,7 +47,7 @@ fn kill_tstp_cont(terminal: &mut Terminal) {
     alternate(terminal, SIGTSTP);
 }
 
-/// The init, continued, is about to do something for the program when both are stopped again.
+/// The init, just continued, is about to act on the program when both are stopped again.
 fn stop_while_waking(terminal: &mut Terminal) {
     terminal.ignore_screen();
     terminal.command("$W $P pause &");
@@ -64,17 +64,17 @@ fn stop_while_waking(terminal: &mut Terminal) {
     terminal.settle(1, 'T');
 }
 
-/// SIGCONT reaches the whole group when the init has received SIGTSTP and not yet sent it on, so that the program stops
-/// after all. On one processor with the program, the init gets to SIGCONT before the program has stopped.
+/// SIGCONT reaches the whole group when the init has received SIGTSTP but not yet passed it on, so the program
+/// stops after all. On the same processor as the program, the init gets to SIGCONT before the program has stopped.
 fn cont_before_tstp(terminal: &mut Terminal) {
     terminal.ignore_screen();
     terminal.command("$W $P pause &");
     terminal.settle(1, 'S');
     let job = terminal.job();
     let mut first = CpuSet::new();
-    first.set(0).expect("there is a first processor");
+    first.set(0).expect("cannot name the first processor");
     for process in terminal.processes() {
-        // Where the first is not for this process, the race is only less likely.
+        // If this process may not use it, the race is only less likely.
         _ = sched_setaffinity(Pid::from_raw(process.pid), &first);
     }
     for delay in 0..300 {
@@ -82,7 +82,7 @@ fn cont_before_tstp(terminal: &mut Terminal) {
         let sent = Instant::now();
         while sent.elapsed() < Duration::from_nanos(delay * 300) {}
         terminal.send(-job, SIGCONT);
-        // It may be seen to run before it stops.
+        // The program may be seen running before it stops, so look twice.
         terminal.settle(1, 'S');
         terminal.command(":");
         terminal.settle(1, 'S');

@@ -142,7 +142,7 @@ fn podman_has_an_init_path() -> bool {
     path.and_then(|path| fs::read_to_string(path).ok()).is_some_and(|text| text.contains("\ninit_path"))
 }
 
-/// `--init`: the engine runs sexton, by the name that it expects, in an image whose entrypoint is no init.
+/// `--init`: the engine runs sexton, by the name that it expects, in a container whose entrypoint is no init.
 fn run_init(engine: Engine) {
     let (init, _directory) = copy("podman-init");
     let options: &[&str] = match engine {

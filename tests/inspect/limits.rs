@@ -1,4 +1,4 @@
-//! [I3]: how near the limits are, and what hangs in the kernel.
+//! [I3]: how near the limits are, and which processes are stuck in the kernel.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ pub(super) fn tests(suite: &mut Suite) {
     suite.test("inspect::i3_uninterruptible", uninterruptible);
 }
 
-/// Moves the shell there and starts seven more: with sexton, nine.
+/// Moves the shell into the cgroup and starts seven processes: with `sexton --inspect`, nine.
 fn fill(group: &PidsLimit) -> String {
     format!("echo $$ > {}/cgroup.procs; for i in 1 2 3 4 5 6 7; do sleep 1000 & done", group.path().display())
 }
@@ -22,30 +22,30 @@ fn fill(group: &PidsLimit) -> String {
 fn nearly_full_cgroup() {
     let group = PidsLimit::exactly(10);
     let said = below_sexton(&fill(&group), "--json");
-    assert_eq!(said.code, 0, "a limit is no zombie");
+    assert_eq!(said.code, 0, "a limit that is near is not a failure");
     let json = said.json();
     let found = &json["limits"]["cgroup"];
-    assert_eq!(found["directory"], group.path().to_str().expect("plain letters"));
+    assert_eq!(found["directory"], group.path().to_str().expect("the path is not UTF-8"));
     assert_eq!((&found["used"], &found["limit"], &found["near"]), (&9.into(), &10.into(), &true.into()));
     let said = below_sexton(&fill(&group), "");
     assert!(said.text.lines().next().is_some_and(|line| line.ends_with("a limit is near")), "{}", said.text);
     said.has(&["cgroup pids.max          9 of 10, near"]);
 }
 
-/// The limit that counts may be that of a cgroup further up.
+/// The limit that counts may be that of a cgroup higher up.
 fn nearly_full_cgroup_above() {
     let above = PidsLimit::exactly(10);
     let group = PidsLimit::below(above.path(), 1000)
-        .unwrap_or_else(|| skip("needs a cgroup that hands its controllers down"));
+        .unwrap_or_else(|| skip("needs a cgroup that passes the pids controller on to its children"));
     let json = below_sexton(&fill(&group), "--json").json();
     let found = &json["limits"]["cgroup"];
     assert_eq!((&found["used"], &found["limit"]), (&9.into(), &10.into()), "{json:#}");
-    fs::write(group.path().join("pids.max"), "9").expect("it is the test's own");
+    fs::write(group.path().join("pids.max"), "9").expect("cannot set the limit");
     let json = below_sexton(&fill(&group), "--json").json();
     assert_eq!(json["limits"]["cgroup"]["limit"], 9, "{json:#}");
 }
 
-/// As in a container: the cgroup is the root of what is mounted.
+/// As in a container: the cgroup is the root of the mounted hierarchy.
 fn nearly_full_cgroup_from_within() {
     let group = PidsLimit::exactly(10);
     let kind =
@@ -77,9 +77,9 @@ fn ulimit_of_a_user() {
 /// A process that called vfork(2) waits uninterruptibly for its child to call exec.
 fn uninterruptible() {
     if cfg!(not(target_arch = "x86_64")) || find_program("perl").is_none() {
-        skip("needs perl, and the number of vfork");
+        skip("needs perl, and x86-64 for the number of vfork(2)");
     }
-    // It may wait for the disk, too, before it has a child.
+    // Before it has a child it may be waiting for the disk.
     let script = "perl -e 'if (syscall(58) == 0) { sleep 1000 }' &
         until grep -qx PPid:.$! /proc/[0-9]*/status && grep -q 'State:.D' /proc/$!/status; do :; done";
     let said = below_sexton(script, "--json");
@@ -89,7 +89,7 @@ fn uninterruptible() {
     assert_eq!((stuck.len(), &stuck[0]["name"]), (1, &"perl".into()));
     assert!(
         stuck[0]["waits_in"].is_string() && !array(&stuck[0]["stack"]).is_empty(),
-        "root may know: {json:#}"
+        "root may read both: {json:#}"
     );
     let said = below_sexton(script, "");
     said.has(&[", 1 uninterruptible\n", " D uninterruptible ", "(perl) waits in "]);

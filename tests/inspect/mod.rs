@@ -1,6 +1,6 @@
-//! [I]: `--inspect` in PID namespaces that really hold what it is to find.
+//! [I]: `--inspect` in PID namespaces that really contain what it must find.
 //!
-//! The inspector runs inside, started by a shell script, which then prints `code N` with its exit status.
+//! A shell script inside runs it, and then prints `code N` with its exit status.
 
 mod limits;
 
@@ -35,7 +35,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("inspect::terminal_width_and_colours", terminal);
 }
 
-/// What the inspector said, and its exit status.
+/// What `--inspect` printed, and its exit status.
 struct Said {
     text: String,
     code: i32,
@@ -62,10 +62,10 @@ impl Said {
     }
 }
 
-/// `$S`, `$Z` and `$O` are sexton, make_zombies and make_orphans; `$D` is a directory of the test's own; `zombies N`
-/// waits until there are N.
+/// `$S`, `$Z` and `$O` are sexton, make_zombies and make_orphans; `$D` is the test's own directory; `zombies N`
+/// waits until there are exactly N.
 fn prelude(directory: &TemporaryDirectory) -> String {
-    let name = |path: &Path| path.to_str().expect("a path of plain letters").to_owned();
+    let name = |path: &Path| path.to_str().expect("the path is not UTF-8").to_owned();
     format!(
         "S={}; Z={}; O={}; D={}; mkfifo $D/ready;
         zombies() {{ until [ $(grep -lx 'State:.Z (zombie)' /proc/[0-9]*/status | wc -l) = $1 ]; do :; done; }}\n",
@@ -76,7 +76,7 @@ fn prelude(directory: &TemporaryDirectory) -> String {
     )
 }
 
-/// What `script` sets up is looked at in a PID namespace in which sexton is PID 1.
+/// Runs `script` and then `--inspect` in a PID namespace whose PID 1 is sexton.
 fn below_sexton(script: &str, options: &str) -> Said {
     sexton_only();
     let directory = TemporaryDirectory::new();
@@ -93,7 +93,7 @@ fn below_cat(script: &str, options: &str) -> Said {
     in_namespace(&["--pid", "--fork", "--mount-proc", "--kill-child"], &script)
 }
 
-/// A shell script in new namespaces, with unshare(1)'s options.
+/// Runs a shell script in new namespaces, made with these options of unshare(1).
 fn in_namespace(options: &[&str], script: &str) -> Said {
     sexton_only();
     if !nix::unistd::geteuid().is_root() {
@@ -113,7 +113,7 @@ fn in_namespace(options: &[&str], script: &str) -> Said {
 }
 
 fn array(value: &Value) -> &[Value] {
-    value.as_array().unwrap_or_else(|| panic!("no array: {value}"))
+    value.as_array().unwrap_or_else(|| panic!("not an array: {value}"))
 }
 
 /// The only process with this name.
@@ -153,7 +153,7 @@ fn tree() {
     assert!(!said.text.contains('\x1b'), "no colours in a pipe: {}", said.text);
 }
 
-/// Until the last process called sleep is a child of PID 1.
+/// Waits until a process called sleep is a child of PID 1.
 const UNTIL_ORPHANED: &str =
     "until grep -lxq sleep $(grep -lx 'PPid:.1' /proc/[0-9]*/status | sed s/status/comm/); do :; done";
 
@@ -163,8 +163,10 @@ fn orphans() {
     let json = said.json();
     let sleep = named(&json, "sleep");
     assert_eq!((&sleep["parent"], &sleep["adopted"]), (&1.into(), &"not_the_program".into()));
-    let program =
-        array(&json["processes"]).iter().find(|process| process["name"] == "sh").expect("the program");
+    let program = array(&json["processes"])
+        .iter()
+        .find(|process| process["name"] == "sh")
+        .expect("no process is called sh");
     assert_eq!((&program["parent"], &program["adopted"]), (&1.into(), &Value::Null));
     let said = below_cat(&format!("setsid sh -c 'sleep 1000 &'; {UNTIL_ORPHANED}"), "--json");
     let sleep = named(&said.json(), "sleep").clone();
@@ -177,7 +179,7 @@ fn orphans() {
 fn stopped() {
     let script = "sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $!; until grep -q 'State:.T' /proc/$!/status; do :; done";
     let said = below_sexton(script, "--json");
-    assert_eq!(said.code, 0, "stopped is not sick");
+    assert_eq!(said.code, 0, "a stopped process is not a failure");
     let json = said.json();
     let sleep = named(&json, "sleep");
     assert_eq!((&sleep["state"], &sleep["state_word"]), (&"T".into(), &"stopped".into()));
@@ -224,7 +226,7 @@ fn many_zombies() {
     assert_eq!(said.code, 1);
 }
 
-/// The worst case: every one is looked at twice. A build for development is some five times as slow.
+/// The worst case: every zombie is sampled twice. A debug build is some five times slower.
 fn twenty_thousand(_: Mode) {
     let script = "$Z 20000 > $D/ready & read line < $D/ready || { echo too many code 3; exit; }
         date +%s%N; $S --inspect > $D/text; echo $?; date +%s%N; head -1 $D/text; true";
@@ -235,14 +237,14 @@ fn twenty_thousand(_: Mode) {
             skip("20,000 processes are too many here");
         }
         let numbers: Vec<u64> = said.text.lines().map_while(|line| line.parse().ok()).collect();
-        let [before, code, after] = numbers[..] else { panic!("three numbers: {}", said.text) };
+        let [before, code, after] = numbers[..] else { panic!("not three numbers: {}", said.text) };
         assert_eq!(code, 1);
         said.has(&["not healthy: 20000 zombies"]);
         Duration::from_nanos(after - before)
     });
 }
 
-/// docs/inspect.md has every key that there is.
+/// docs/inspect.md names every key of this output.
 fn documented_keys() {
     let json = below_sexton("$Z 1 > /dev/null & zombies 1", "--json").json();
     let text = include_str!("../../docs/inspect.md");
@@ -274,7 +276,10 @@ fn init_does_not_reap() {
     let json = said.json();
     let graves = &json["zombies"][0];
     assert_eq!((&graves["fault"], &graves["parent"]["pid"]), (&"init_does_not_reap".into(), &1.into()));
-    assert_eq!(graves["processes"][0]["adopted"], false, "the session is PID 1's: it may have made it");
+    assert_eq!(
+        graves["processes"][0]["adopted"], false,
+        "it is in PID 1's session, so PID 1 may have started it"
+    );
     let said = below_cat(&format!("setsid {orphan}"), "--json");
     assert_eq!(said.json()["zombies"][0]["processes"][0]["adopted"], true);
     let said = below_cat(orphan, "");
@@ -285,15 +290,15 @@ fn init_does_not_reap() {
     ]);
 }
 
-/// There is a zombie at nearly every moment, and none for long; on a machine with too much to do for 150 ms, perhaps,
-/// and that is then told rightly. (1,000 samples: a unit test of the sampling.)
+/// At nearly every moment there is a zombie, but none lasts. On an overloaded machine one may last 150 ms, and then
+/// it is right to report it. (A unit test of the sampling takes 1,000 samples.)
 fn zombies_in_passing(_: Mode) {
     let script = "while :; do /bin/true; done & (while :; do /bin/true; done) &
         for time in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do $S --inspect --json; done";
     let said = below_sexton(script, "--json");
     assert_eq!(said.text.lines().count(), 15);
     for line in said.text.lines() {
-        let json: Value = serde_json::from_str(line).expect("JSON");
+        let json: Value = serde_json::from_str(line).expect("not JSON");
         for zombie in array(&json["processes"]).iter().filter(|process| process["state"] == "Z") {
             assert!(zombie["age_seconds"].as_f64().is_some_and(|age| age >= 0.15), "{json:#}");
         }
@@ -307,7 +312,7 @@ fn no_proc() {
     assert_eq!((finished.ending, finished.stdout.as_str()), (Ending::Exited(2), ""));
     assert!(finished.stderr.contains("cannot look: /proc is not to be read"), "{}", finished.stderr);
     let finished = init().options(["--json"]).run();
-    let json: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    let json: Value = serde_json::from_str(&finished.stdout).expect("not JSON");
     assert_eq!((&json["version"], &json["verdict"]), (&1.into(), &"could_not_look".into()));
     assert_eq!(finished.ending, Ending::Exited(2));
 }
@@ -328,7 +333,7 @@ fn hidden_processes() {
     assert_eq!(json["verdict"], "incomplete");
     let unseen = json["unseen"][0].as_str().unwrap_or_default();
     assert!(unseen.starts_with("PID 1 is hidden") && unseen.contains("hidepid="), "{json:#}");
-    assert_eq!(array(&json["processes"]).len(), 1, "itself");
+    assert_eq!(array(&json["processes"]).len(), 1, "only --inspect itself");
     let said = below_sexton(&script, "");
     said.has(&["not all can be seen: 1 process, no zombies among them\n  PID 1 is hidden"]);
 }
@@ -342,7 +347,7 @@ fn closed_processes() {
 
 fn terminal() {
     if find_program("script").is_none() {
-        skip("needs script");
+        skip("needs script(1)");
     }
     let on_terminal = |variables: &str| {
         let script = format!(
@@ -359,7 +364,10 @@ fn terminal() {
     assert!(text.lines().all(|line| line.chars().count() <= 44), "{text}");
     assert!(text.lines().any(|line| line.chars().count() > 36), "{text}");
     let unknown = on_terminal("COLUMNS=0 NO_COLOR=1 TERM=xterm");
-    assert!(unknown.lines().any(|line| line.chars().count() > 36), "as the terminal says: {unknown}");
+    assert!(
+        unknown.lines().any(|line| line.chars().count() > 36),
+        "the terminal's own width counts: {unknown}"
+    );
     let text = on_terminal("COLUMNS=30 TERM=dumb");
     assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
     assert!(!text.contains('\x1b'), "{text:?}");
