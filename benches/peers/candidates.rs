@@ -1,4 +1,4 @@
-//! What is compared: sexton, the peers that are installed, and two references.
+//! What is compared: sexton, the installed peers, and two references.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,22 +8,22 @@ use crate::programs::Programs;
 
 /// One way of running a program.
 pub struct Candidate {
-    /// Its name in the tables.
+    /// The name in the tables.
     pub name: String,
-    /// What it is here for.
+    /// Why it is included.
     pub role: Role,
-    /// The command before the program's own; nothing for the bare program.
+    /// The command in front of the program's own; empty for the bare program.
     pub command: Vec<OsString>,
-    /// Elsewhere it only executes the program, and is gone.
+    /// If it is not PID 1, it only execs the program and is gone.
     pub only_as_pid_1: bool,
 }
 
-/// What a candidate is here for.
+/// Why a candidate is included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The program without any init.
     Bare,
-    /// vfork, exec and wait in C: nothing that starts a program can do less.
+    /// vfork, exec and wait in C: the least that any program starting another must do.
     Floor,
     /// sexton, or another build of it.
     Sexton,
@@ -41,7 +41,7 @@ impl Candidate {
         matches!(self.role, Role::Sexton | Role::Peer)
     }
 
-    /// The command with the program's own.
+    /// The whole command line to run `program`.
     pub fn running(&self, program: &[OsString]) -> Vec<OsString> {
         self.command.iter().chain(program).cloned().collect()
     }
@@ -52,9 +52,9 @@ impl Candidate {
     }
 }
 
-/// The peers' names and their options: to adopt orphans where they can, so that none does less than sexton. dumb-init
-/// is here twice: it alone gives the program a session of its own, and with it a share of the processor of its own
-/// (autogroup, sched(7)), and with `-c` it does not.
+/// The peers' names and options. Each adopts orphans if it can, so that none does less than sexton. dumb-init is
+/// here twice: it alone gives the program its own session, and with that its own share of the processor (autogroup,
+/// sched(7)). With `-c` it does not.
 const PEERS: [(&str, &[&str]); 7] = [
     ("tini-static", &["-s", "--"]),
     ("tini", &["-s", "--"]),
@@ -65,8 +65,8 @@ const PEERS: [(&str, &[&str]); 7] = [
     ("pid1", &["--"]),
 ];
 
-/// All that are there. `others` are further builds of sexton, as `NAME=PATH`; a link to one by another tool's name is
-/// that tool's front end.
+/// All candidates that are installed. `others` are further builds of sexton, as `NAME=PATH`. A link by another
+/// tool's name runs that tool's front end.
 pub fn find(programs: &Programs, target: &Path, others: &[String]) -> Result<Vec<Candidate>, String> {
     let floor = vec![programs.path.clone().into(), "floor".into()];
     let mut found =
@@ -87,10 +87,10 @@ pub fn find(programs: &Programs, target: &Path, others: &[String]) -> Result<Vec
 }
 
 fn sexton(name: &str, path: OsString) -> Result<Candidate, String> {
-    // A link is left as it is: its name says which front end is meant.
+    // Links are not resolved: their name chooses the front end.
     let path = std::path::absolute(&path).unwrap_or(path.into());
     if !path.is_file() {
-        return Err(format!("{} is no file", path.display()));
+        return Err(format!("{} is not a file", path.display()));
     }
     Ok(Candidate::new(name, Role::Sexton, vec![path.into(), "--".into()]))
 }

@@ -1,4 +1,4 @@
-//! What was measured, as a bar chart.
+//! The results as a bar chart.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const LINE: usize = 20;
 const PANELS_A_ROW: usize = 2;
 const MARGIN: usize = 20;
 
-/// An SVG with a panel for each column, the shortest bar the best.
+/// An SVG with a panel for each column. The shortest bar is the best.
 pub fn svg(bench: &Bench, columns: &[Column]) -> String {
     let height = (bench.candidates.len() + 2) * LINE;
     let rows = columns.len().div_ceil(PANELS_A_ROW);

@@ -1,4 +1,4 @@
-//! Instructions of a start, counted by valgrind: unlike time, the same on every run.
+//! The instructions of a start, counted by valgrind. Unlike time, they are the same in every run.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use crate::Bench;
 use crate::candidates::Candidate;
 use crate::results::Column;
 
-/// No column where there is no valgrind.
+/// No column if valgrind is missing.
 pub fn measure(bench: &Bench) -> Vec<Column> {
     let counts: Vec<_> = bench.candidates.iter().map(|candidate| count(bench, candidate)).collect();
     if counts.iter().all(Option::is_none) {
@@ -15,7 +15,7 @@ pub fn measure(bench: &Bench) -> Vec<Column> {
     vec![Column::new("Instructions", "of a start, in thousands", 0, counts)]
 }
 
-/// Of the init itself, not of the program that it starts.
+/// Counts the init's instructions, not those of the program that it starts.
 fn count(bench: &Bench, candidate: &Candidate) -> Option<f64> {
     if candidate.command.is_empty() {
         return None;
@@ -26,7 +26,7 @@ fn count(bench: &Bench, candidate: &Candidate) -> Option<f64> {
         .stdin(Stdio::null())
         .output()
         .ok()?;
-    // The child counts too, up to its exec, and is the first to tell.
+    // The child is counted too, up to its exec, and reports first; so the last line is the init's.
     let text = String::from_utf8_lossy(&output.stderr);
     let line = text.lines().rev().find(|line| line.contains("Collected : "))?;
     let count: f64 = line.rsplit(' ').next()?.parse().ok()?;

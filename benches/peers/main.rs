@@ -1,4 +1,4 @@
-//! sexton beside its peers, on this machine, in one run.
+//! Measures sexton and its peers on this machine, in one run.
 //!
 //! ```text
 //! cargo bench                                   everything; some minutes
@@ -7,8 +7,8 @@
 //! SEXTON_UNDER_TEST=path cargo bench            with another build in sexton's place
 //! ```
 //!
-//! Peers are found in PATH and where `cargo install --root target/peers` puts them. The results are printed,
-//! and left as JSON and as a chart in target/bench/.
+//! Peers are looked for in PATH and where `cargo install --root target/peers` puts them. The results are printed,
+//! and saved in target/bench/ as JSON and as a chart.
 
 mod candidates;
 mod chart;
@@ -42,7 +42,7 @@ struct Bench {
     candidates: Vec<Candidate>,
     programs: Programs,
     core: usize,
-    /// Whether a PID namespace can be had, which takes root.
+    /// Whether a PID namespace can be made, which takes root.
     as_pid_1: bool,
     quick: bool,
 }
@@ -54,8 +54,8 @@ impl Bench {
         [path].into_iter().chain(arguments.iter().map(OsString::from)).collect()
     }
 
-    /// Starts a candidate with a program that talks; as PID 1 of a new PID namespace, so that all adopt orphans,
-    /// those too that do so only there.
+    /// Starts a candidate with a program that answers. If possible, it is PID 1 of a new PID namespace: some inits
+    /// adopt orphans only there.
     fn start(&self, candidate: &Candidate, program: &[OsString]) -> io::Result<Running> {
         let words = candidate.running(program);
         if !self.as_pid_1 {
@@ -65,7 +65,7 @@ impl Bench {
         Running::start(&[self.program(&["with-proc"]), words].concat())
     }
 
-    /// How often to do what is done so often in a whole run.
+    /// The number of rounds: `whole`, or a tenth of it with `--quick`.
     fn rounds(&self, whole: usize) -> usize {
         if self.quick { whole.div_ceil(10) } else { whole }
     }
@@ -94,11 +94,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let json = results::json(&bench, &machine, &columns, &noise);
     fs::write(directory.join("results.json"), format!("{json:#}\n"))?;
     fs::write(directory.join("results.svg"), chart::svg(&bench, &columns))?;
-    println!("\nAlso in {0}/results.json and {0}/results.svg", directory.display());
+    println!("\nAlso saved as {0}/results.json and {0}/results.svg", directory.display());
     Ok(())
 }
 
-/// Keeps this process, and so all that it starts, on the last core it may use: none is slower for being moved.
+/// Pins this process, and so everything it starts, to the last core that it may use: no candidate is slowed by
+/// being moved.
 fn pin() -> nix::Result<usize> {
     let myself = Pid::from_raw(0);
     let allowed = sched_getaffinity(myself)?;

@@ -1,4 +1,4 @@
-//! Orphans, by the thousand: a storm of those that end at once, and those left behind at the end.
+//! Thousands of orphans: a storm of those that end at once, and those left behind at the end.
 
 use std::io;
 use std::time::Instant;
@@ -10,10 +10,10 @@ use crate::{Bench, microseconds_since};
 
 /// How many orphans a storm has.
 const STORM: usize = 5000;
-/// How many processes are left behind.
+/// How many processes are left behind at the end.
 const LEFTOVERS: usize = 1000;
 
-/// The storm: time and processor time for each orphan.
+/// The storm: time and processor time per orphan.
 pub fn storm(bench: &Bench) -> Vec<Column> {
     let [time, cpu] = measure(bench, &["storm", &STORM.to_string()], |mut running| {
         let begin = (Instant::now(), running.cpu_time()?);
@@ -27,7 +27,7 @@ pub fn storm(bench: &Bench) -> Vec<Column> {
     vec![Column::new("Storm", "us per orphan", 1, time), Column::new("Reaping", "us CPU per orphan", 2, cpu)]
 }
 
-/// Teardown: from the program's end to the init's. Where the init does not end what is left, the kernel does,
+/// Teardown: from the program's end to the init's. Leftovers that the init does not end are ended by the kernel,
 /// with the PID namespace.
 pub fn teardown(bench: &Bench) -> Vec<Column> {
     let [time] = measure(bench, &["leftovers", &LEFTOVERS.to_string()], |mut running| {

@@ -1,14 +1,14 @@
-/* What the benchmarks run under the inits: static and small, so that the inits are what is measured.
+/* What the benchmarks run under the inits: static and small, so that it is the inits that are measured.
  *
- *   programs noop                   ends
+ *   programs noop                   ends at once
  *   programs floor PROGRAM...       vfork, exec, wait: the least that a wrapper can do
- *   programs with-proc PROGRAM...   mounts its own PID namespace's /proc, and executes the program
+ *   programs with-proc PROGRAM...   mounts a /proc for its own PID namespace, and executes the program
  *   programs answer                 writes a byte for every SIGUSR1
  *   programs storm N                makes N orphans that end at once, one after another
  *   programs leftovers N            leaves N processes behind, each in a session of its own
  *
- * The last three write a byte when they are ready, begin when a byte is written to them, write one when they
- * are done, and end at end-of-file.
+ * The last three write a byte when they are ready, begin when they receive one, write another when they are
+ * done, and end at end-of-file.
  */
 #define _GNU_SOURCE
 #include <signal.h>

@@ -1,4 +1,4 @@
-//! The programs that run under the inits: `programs.c`, built by whichever C compiler is there.
+//! The programs that run under the inits: `programs.c`, built with the first C compiler that is installed.
 
 use std::error::Error;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/programs.c");
-/// The first is preferred: glibc's own start takes longer than all that is to be measured.
+/// musl-gcc is preferred: glibc's own start takes longer than everything that is measured.
 const COMPILERS: [&str; 2] = ["musl-gcc", "cc"];
 
 /// The executable that was built.
@@ -18,7 +18,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds it into a directory.
+    /// Builds it in this directory.
     pub fn build(directory: &Path) -> Result<Programs, Box<dyn Error>> {
         fs::create_dir_all(directory)?;
         let path = directory.join("programs");
@@ -34,6 +34,6 @@ impl Programs {
                 Err(_) => {}
             }
         }
-        Err(format!("none of the C compilers {} is there", COMPILERS.join(", ")).into())
+        Err(format!("no C compiler is installed: {}", COMPILERS.join(", ")).into())
     }
 }

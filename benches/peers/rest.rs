@@ -1,4 +1,4 @@
-//! At rest: wake-ups and memory of an init that has nothing to do, and its size as a file.
+//! An init that has nothing to do: its wake-ups, its memory, and its size as a file.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use crate::running::Running;
 
 /// How long they are watched.
 const WATCH: Duration = Duration::from_secs(5);
-/// How long they have to come to rest.
+/// How long they may take to come to rest.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// All at once: they do nothing that could disturb one another.
+/// All candidates at once: idle ones do not disturb one another.
 pub fn measure(bench: &Bench) -> Vec<Column> {
     let program = bench.program(&["answer"]);
     let start = |candidate: &Candidate| {
@@ -49,7 +49,7 @@ fn context_switches(pid: Pid) -> io::Result<f64> {
     Ok(voluntary + field(pid, "status", "nonvoluntary_ctxt_switches:")?)
 }
 
-/// A number in one of the files that /proc has for a process.
+/// A number from one of a process's files in /proc.
 fn field(pid: Pid, file: &str, name: &str) -> io::Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
     let value =

@@ -1,4 +1,4 @@
-//! What was measured, as a Markdown table and as JSON.
+//! The results as a Markdown table and as JSON.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,24 +8,24 @@ use serde_json::{Map, Value, json};
 use crate::Bench;
 use crate::candidates::Candidate;
 
-/// One thing that was measured, for each candidate in their order.
+/// One measurement, with a value for each candidate in order.
 pub struct Column {
-    /// What.
+    /// What was measured.
     pub name: &'static str,
-    /// In which unit.
+    /// The unit of the values.
     pub unit: &'static str,
     decimals: usize,
-    /// `None` where it does not apply, or failed.
+    /// `None` if it does not apply or failed.
     pub values: Vec<Option<f64>>,
 }
 
 impl Column {
-    /// `decimals` are how many are told.
+    /// Values are shown with this many decimals.
     pub fn new(name: &'static str, unit: &'static str, decimals: usize, values: Vec<Option<f64>>) -> Column {
         Column { name, unit, decimals, values }
     }
 
-    /// A value as it is told, with commas between thousands.
+    /// A value as shown, with commas between thousands.
     pub fn text(&self, index: usize) -> String {
         let Some(value) = self.values[index] else { return "-".to_owned() };
         let digits = format!("{value:.*}", self.decimals);
@@ -41,17 +41,17 @@ impl Column {
     }
 }
 
-/// How far the machine was from being quiet.
+/// How noisy the machine was.
 pub struct Noise {
     /// The median start of the bare program, in microseconds.
     pub bare_start: f64,
-    /// Half of the bare starts were within this part of the median of one another.
+    /// The interquartile range of the bare starts, as a fraction of their median.
     pub spread: f64,
-    /// By which part of it the median changed from the first half of the run to the second.
+    /// How much the median changed from the first half of the run to the second, as a fraction.
     pub drift: f64,
 }
 
-/// Where it was measured.
+/// The machine that ran the benchmark.
 pub struct Machine {
     processor: String,
     kernel: String,
@@ -59,7 +59,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks around; the load is that of now.
+    /// This machine, with its present load.
     pub fn here() -> Machine {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
@@ -72,7 +72,7 @@ impl Machine {
     }
 }
 
-/// Everything for people.
+/// The results for people.
 pub fn markdown(bench: &Bench, machine: &Machine, columns: &[Column], noise: &Noise) -> String {
     let mut text = String::new();
     let heads = columns.iter().map(|column| format!(" {}<br>{} |", column.name, column.unit));
@@ -85,10 +85,10 @@ pub fn markdown(bench: &Bench, machine: &Machine, columns: &[Column], noise: &No
     let Machine { processor, kernel, load } = machine;
     let _ = writeln!(
         text,
-        "\nMedians of one run in turn on core {} of {processor}, Linux {kernel}, {} but for the start; \
-         programs built by {}.\nNoise: half of the bare program's starts (median {:.0} us) were within {:.1} % of one \
-         another, and their median\nmoved by {:+.1} % from the first half to the second; load average at the \
-         start {load}.",
+        "\nMedians of one run, the candidates in turn, on core {} of {processor}, Linux {kernel}, {} except for \
+         \"Start\"; programs built by {}.\nNoise: half of the bare program's starts (median {:.0} us) were within \
+         {:.1} % of one another, and their median\nmoved by {:+.1} % from the first half to the second; load \
+         average at the start: {load}.",
         bench.core,
         if bench.as_pid_1 { "as PID 1" } else { "not as PID 1" },
         bench.programs.compiler,
@@ -99,7 +99,7 @@ pub fn markdown(bench: &Bench, machine: &Machine, columns: &[Column], noise: &No
     text
 }
 
-/// Everything for programs.
+/// The results for programs.
 pub fn json(bench: &Bench, machine: &Machine, columns: &[Column], noise: &Noise) -> Value {
     let candidate = |(index, candidate): (usize, &Candidate)| {
         let measured: Map<String, Value> = columns
@@ -119,13 +119,13 @@ pub fn json(bench: &Bench, machine: &Machine, columns: &[Column], noise: &Noise)
     })
 }
 
-/// A dynamic executable brings less into its file and more into its memory.
+/// The candidate's name. A dynamic executable is marked: its file is smaller, and it uses more memory.
 pub fn title(candidate: &Candidate) -> String {
     let dynamic = candidate.executable().is_some_and(is_dynamic);
     if dynamic { format!("{} (dynamic)", candidate.name) } else { candidate.name.clone() }
 }
 
-/// Whether an ELF file of 64 bits names a program interpreter (elf(5)).
+/// Whether a 64-bit ELF file names a program interpreter (elf(5)).
 fn is_dynamic(file: &std::path::Path) -> bool {
     const PT_INTERP: [u8; 4] = 3u32.to_le_bytes();
     let file = fs::read(file).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Round trip of a signal: sent to the init, passed on, answered by the program.
+//! The round trip of a signal: sent to the init, passed on, answered by the program.
 
 use std::io;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use crate::{Bench, microseconds_since};
 /// How many signals are sent before the next candidate's turn.
 const BLOCK: usize = 100;
 
-/// One process at a time: one that polls would disturb the others.
+/// One candidate at a time: one that polls would disturb the others.
 pub fn measure(bench: &Bench) -> Vec<Column> {
     let program = bench.program(&["answer"]);
     let mut times = vec![Vec::new(); bench.candidates.len()];
     for _ in 0..bench.rounds(20) {
         for (candidate, times) in bench.candidates.iter().zip(&mut times) {
-            // The C floor passes nothing on, and would die of it.
+            // The C floor passes nothing on, and the signal would kill it.
             let passes_on = candidate.command.is_empty() || candidate.is_init();
             if passes_on && let Ok(block) = bench.start(candidate, &program).and_then(block) {
                 times.extend(block);

@@ -1,4 +1,4 @@
-//! Starting candidates, and talking to the program under them.
+//! Starts candidates, and talks to the program under them.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,19 +15,19 @@ use nix::unistd::Pid;
 
 /// How long anything may take before it counts as failed.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long to sleep between two looks at something that tells nobody when it changes.
+/// The interval for polling what gives no notice of a change.
 const GLANCE: Duration = Duration::from_micros(100);
 
-/// A candidate with one of the talking programs under it. Killed when it is dropped.
+/// A candidate with a program that answers. Killed when this is dropped.
 pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
 }
 
-/// A command whose words are silent.
+/// A command with stderr discarded.
 pub fn command(words: &[OsString]) -> Command {
-    let (program, arguments) = words.split_first().expect("a candidate with a program has a first word");
+    let (program, arguments) = words.split_first().expect("the command line is empty");
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::null());
     command
@@ -38,7 +38,7 @@ impl Running {
     pub fn start(words: &[OsString]) -> io::Result<Running> {
         let mut child = command(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
-        let stdout = child.stdout.take().expect("it was asked for as a pipe");
+        let stdout = child.stdout.take().expect("stdout is not a pipe");
         let mut running = Running { child, stdin, stdout };
         running.hear()?;
         Ok(running)
@@ -49,12 +49,12 @@ impl Running {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// Lets the program begin.
+    /// Tells the program to begin.
     pub fn say(&mut self) -> io::Result<()> {
         self.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(b"x"))
     }
 
-    /// Waits for the program to say something.
+    /// Waits for the program's next byte.
     pub fn hear(&mut self) -> io::Result<()> {
         let mut polled = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(DEADLINE).unwrap_or(PollTimeout::MAX);
@@ -64,7 +64,7 @@ impl Running {
         self.stdout.read_exact(&mut [0])
     }
 
-    /// The processor time that the process alone has taken, in microseconds.
+    /// The processor time of this process alone, in microseconds.
     pub fn cpu_time(&self) -> io::Result<f64> {
         let time = ClockId::pid_cpu_clock_id(self.pid())?.now()?;
         Ok(Duration::from(time).as_secs_f64() * 1e6)
@@ -76,7 +76,7 @@ impl Running {
         until(|| Ok((fs::read_to_string(&path)?.split_whitespace().count() <= 1).then_some(())))
     }
 
-    /// Lets the program end, and waits for the process.
+    /// Tells the program to end, and waits for the process.
     pub fn end(mut self) -> io::Result<ExitStatus> {
         self.stdin = None;
         until(|| self.child.try_wait())
@@ -91,7 +91,7 @@ impl Drop for Running {
     }
 }
 
-/// Looks again and again, until there is something or the time is over.
+/// Polls until `look` finds something or the time is up.
 fn until<T>(mut look: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> {
     let start = Instant::now();
     while start.elapsed() < DEADLINE {
@@ -103,13 +103,13 @@ fn until<T>(mut look: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// While it lives the next process to be started is PID 1 of a new PID namespace.
+/// While this exists, the next process started is PID 1 of a new PID namespace.
 pub struct NewPidNamespace {
     own: File,
 }
 
 impl NewPidNamespace {
-    /// Fails without the privilege to do so.
+    /// Fails without the privilege for it.
     pub fn new() -> io::Result<NewPidNamespace> {
         let own = File::open("/proc/self/ns/pid")?;
         unshare(CloneFlags::CLONE_NEWPID)?;
@@ -119,6 +119,6 @@ impl NewPidNamespace {
 
 impl Drop for NewPidNamespace {
     fn drop(&mut self) {
-        setns(&self.own, CloneFlags::CLONE_NEWPID).expect("a process may go back to its own PID namespace");
+        setns(&self.own, CloneFlags::CLONE_NEWPID).expect("cannot go back to this process's PID namespace");
     }
 }

@@ -9,13 +9,13 @@ use crate::running::command;
 use crate::statistics::{Sample, median};
 use crate::{Bench, microseconds_since};
 
-/// One start each, in turn, again and again: what disturbs the machine disturbs all.
+/// Each candidate is started once per round, so that a disturbance of the machine affects all of them.
 pub fn measure(bench: &Bench) -> io::Result<(Vec<Column>, Noise)> {
     let program = bench.program(&["noop"]);
     let mut times = vec![Vec::new(); bench.candidates.len()];
     for _ in 0..bench.rounds(1000) {
         for (candidate, times) in bench.candidates.iter().zip(&mut times) {
-            // Not as PID 1: making a PID namespace takes longer than all that is to be measured.
+            // This is not measured as PID 1: making a PID namespace takes longer than everything that is measured.
             if candidate.only_as_pid_1 {
                 continue;
             }
@@ -23,7 +23,7 @@ pub fn measure(bench: &Bench) -> io::Result<(Vec<Column>, Noise)> {
         }
     }
     let bare = bench.candidates.iter().position(|candidate| candidate.role == Role::Bare);
-    let noise = noise(&times[bare.expect("the bare program is always there")]);
+    let noise = noise(&times[bare.expect("there is no bare program")]);
     let medians = times.into_iter().map(median);
     let added = medians.map(|median| median.map(|median| median - noise.bare_start));
     Ok((vec![Column::new("Start", "us added", 0, added.collect())], noise))

@@ -1,21 +1,21 @@
-//! Of many numbers, few.
+//! Medians and quartiles.
 
-/// Numbers in order of size, at least one.
+/// Sorted numbers, at least one.
 pub struct Sample(Vec<f64>);
 
 impl Sample {
-    /// `None` where there is no number.
+    /// `None` if there is no number.
     pub fn new(mut numbers: Vec<f64>) -> Option<Sample> {
         numbers.sort_by(f64::total_cmp);
         (!numbers.is_empty()).then_some(Sample(numbers))
     }
 
-    /// The one in the middle.
+    /// The median.
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 
-    /// Half of the numbers are within this distance of one another, around the median.
+    /// The distance from the first quartile to the third: half of the numbers are within it.
     pub fn interquartile_range(&self) -> f64 {
         self.quantile(0.75) - self.quantile(0.25)
     }
@@ -27,7 +27,7 @@ impl Sample {
     }
 }
 
-/// The median, where there is any number.
+/// The median, if there is any number.
 pub fn median(numbers: Vec<f64>) -> Option<f64> {
     Sample::new(numbers).map(|sample| sample.median())
 }
