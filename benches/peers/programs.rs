@@ -34,6 +34,6 @@ impl Programs {
                 Err(_) => {}
             }
         }
-        Err(format!("no C compiler is installed: {}", COMPILERS.join(", ")).into())
+        Err(format!("needs one of these C compilers: {}", COMPILERS.join(", ")).into())
     }
 }

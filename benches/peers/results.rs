@@ -85,10 +85,10 @@ pub fn markdown(bench: &Bench, machine: &Machine, columns: &[Column], noise: &No
     let Machine { processor, kernel, load } = machine;
     let _ = writeln!(
         text,
-        "\nMedians of one run, the candidates in turn, on core {} of {processor}, Linux {kernel}, {} except for \
-         \"Start\"; programs built by {}.\nNoise: half of the bare program's starts (median {:.0} us) were within \
-         {:.1} % of one another, and their median\nmoved by {:+.1} % from the first half to the second; load \
-         average at the start: {load}.",
+        "\nMedians of one run, the candidates in turn, on core {} of {processor}, Linux {kernel}, {} \
+         (Start and Instructions never are); programs built by {}.\nNoise: half of the bare program's starts \
+         (median {:.0} us) were within {:.1} % of one another, and their median\nmoved by {:+.1} % from the first \
+         half to the second; load average at the start: {load}.",
         bench.core,
         if bench.as_pid_1 { "as PID 1" } else { "not as PID 1" },
         bench.programs.compiler,

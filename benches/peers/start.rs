@@ -39,7 +39,7 @@ fn start(candidate: &Candidate, words: &[std::ffi::OsString]) -> io::Result<f64>
 
 fn noise(bare: &[f64]) -> Noise {
     let (first, second) = bare.split_at(bare.len() / 2);
-    let all = Sample::new(bare.to_vec()).expect("there is at least one round");
+    let all = Sample::new(bare.to_vec()).expect("no round was run");
     let halves = [first, second].map(|half| median(half.to_vec()).unwrap_or(all.median()));
     Noise {
         bare_start: all.median(),

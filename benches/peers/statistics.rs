@@ -4,7 +4,7 @@
 pub struct Sample(Vec<f64>);
 
 impl Sample {
-    /// `None` if there is no number.
+    /// `None` if there are no numbers.
     pub fn new(mut numbers: Vec<f64>) -> Option<Sample> {
         numbers.sort_by(f64::total_cmp);
         (!numbers.is_empty()).then_some(Sample(numbers))
@@ -27,7 +27,7 @@ impl Sample {
     }
 }
 
-/// The median, if there is any number.
+/// The median, if there are any numbers.
 pub fn median(numbers: Vec<f64>) -> Option<f64> {
     Sample::new(numbers).map(|sample| sample.median())
 }
