@@ -1,4 +1,4 @@
-# An image that holds /init and nothing else. Copy it into another one,
+# An image that holds /init and nothing else. Copy it into another image,
 #
 #     COPY --from=sexton /init /init
 #
@@ -6,7 +6,7 @@
 FROM rust:1-alpine AS build
 WORKDIR /sexton
 COPY . .
-# The caches do not outlive the command in the image, so the result is copied out of them.
+# The image does not keep the caches, so the result is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/sexton/target \
     cargo build --release --locked && cp target/release/sexton /init
