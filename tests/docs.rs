@@ -74,8 +74,8 @@ fn readme_lists_the_options_of_help() {
     );
 }
 
-/// [P4]: every long option has a variable that is read. Options that run nothing have none, and neither has
-/// `--no-*`. Variables that take any text are not checked.
+/// [P4]: every long option has a variable that is read. Left out are options that run nothing, `--no-*`, and
+/// variables that take any text.
 fn every_option_has_a_variable() {
     let help = help();
     let directory = TemporaryDirectory::new();
@@ -125,7 +125,7 @@ fn generated() -> TemporaryDirectory {
 
 fn man_page_names_the_options_of_help() {
     let page = read(&generated().join("sexton.1")).replace("\\-", "-");
-    // Option names stand between font escapes.
+    // Font escapes enclose the option names.
     let page = ["\\fB", "\\fI", "\\fR"].iter().fold(page, |page, font| page.replace(font, " "));
     let options = page
         .split("\n.SH ")

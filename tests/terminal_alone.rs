@@ -138,7 +138,7 @@ fn sigstop(mode: Mode) {
     same(mode, &["$P", "say=ready", "raise=STOP", "say=continued", "exit=4"], |terminal| {
         terminal.ready();
         settle_alone(terminal, 'T');
-        // Nothing tells that it stays stopped. But an init that undoes the stop does so at once.
+        // That it stays stopped cannot be waited for. But an init that undoes the stop does so at once.
         let undone =
             try_poll(Duration::from_millis(50), || terminal.screen().contains("continued").then_some(()));
         assert!(undone.is_none(), "the stop was undone");

@@ -72,7 +72,7 @@ fn cont_before_tstp(terminal: &mut Terminal) {
     terminal.settle(1, 'S');
     let job = terminal.job();
     let mut first = CpuSet::new();
-    first.set(0).expect("cannot name the first processor");
+    first.set(0).expect("cannot select the first processor");
     for process in terminal.processes() {
         // If this process may not use it, the race is only less likely.
         _ = sched_setaffinity(Pid::from_raw(process.pid), &first);

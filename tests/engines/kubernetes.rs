@@ -56,7 +56,7 @@ fn shared_namespace() -> Duration {
     pod.stop(&["--time", "0"])
 }
 
-/// The sample with one replica, and changed for podman 4.3: that maps a port although there is no network, and
+/// The sample with one replica, and changed for podman 4.3, which maps a port although there is no network, and
 /// restarts an init container that has done its work.
 fn deployment() {
     stand_in();

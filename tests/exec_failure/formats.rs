@@ -1,4 +1,4 @@
-//! [P2]: files whose contents make them no program, or none for this machine.
+//! [P2]: exec failures caused by what the file contains.
 
 use std::process::Command;
 

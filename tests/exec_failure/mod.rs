@@ -98,7 +98,7 @@ fn near_name() {
     assert!(!line.contains("did you mean"), "{line}");
 }
 
-/// Skips that directory, as glibc's execvp(3) does, and does not fail with ENAMETOOLONG.
+/// Such a directory is skipped, as by glibc's execvp(3), instead of a failure with ENAMETOOLONG.
 fn too_long_in_path() {
     let path = |second: &str| format!("/{}:{second}", "directory/".repeat(1000));
     let finished = run("sh").args(["-c", "exit 3"]).env("PATH", path("/bin")).run();
