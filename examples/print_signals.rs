@@ -10,6 +10,10 @@
 //! the whole 64-bit value of a queued signal. All 64 signals are blocked and taken through the kernel's own
 //! calls, because a C library hides 32 and 33 (34 as well in musl).
 //!
+//! signal-hook, which other examples use, cannot do this. It refuses SIGILL, SIGFPE and SIGSEGV, and the C library refuses
+//! it 32 and 33. It merges signals of one number, forgets the order of the others, and gives no queued value without
+//! a C compiler. A signal that comes before its handler is set has its default action.
+//!
 //! *What to watch:* run `sexton print_signals`, and in another shell `kill -s N` the PID of *sexton* for any N
 //! but KILL and STOP: the program prints each of them. As PID 1 without an init, a program without handlers
 //! would get none of them, because the kernel gives PID 1 no default actions.

@@ -1,11 +1,11 @@
 //! A web server that may be PID 1: `sexton::become_init()` is the first line of `main`, before the runtime starts
-//! its threads. It answers every request with its PID, and ends with 0 on SIGTERM when the requests in flight are
-//! answered.
+//! its threads. It answers every request with its PID. On SIGTERM (signal-hook) it answers the requests in flight, and
+//! ends with 0.
 //!
 //! ```text
 //! cargo build --example web_server
 //! sudo unshare --pid --fork --mount-proc --kill-child target/debug/examples/web_server 127.0.0.1:8080 &
-//! curl http://127.0.0.1:8080/         # "PID 2 answers": PID 1 is the init that became of it
+//! curl http://127.0.0.1:8080/         # "PID 2 answers": PID 1 stayed behind as the init
 //! ```
 //!
 //! What to watch: `kill -TERM` of PID 1 ends the server gracefully, orphans do not become zombies, and the exit status
@@ -15,9 +15,10 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use signal_hook::consts::SIGTERM;
+use signal_hook::low_level::pipe;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
@@ -42,7 +43,9 @@ fn fail(error: &io::Error) -> ExitCode {
 }
 
 async fn serve(address: &str) -> io::Result<()> {
-    let mut stop = signal(SignalKind::terminate())?;
+    // The handler writes a byte, which the runtime can wait for.
+    let (mut stop, handlers_end) = UnixStream::pair()?;
+    pipe::register(SIGTERM, handlers_end.into_std()?)?;
     let listener = TcpListener::bind(address).await?;
     println!("ready {} {}", std::process::id(), listener.local_addr()?);
     // Each request holds a sender; when all are gone, all are answered.
@@ -56,7 +59,7 @@ async fn serve(address: &str) -> io::Result<()> {
             });
         }
     });
-    stop.recv().await;
+    stop.read_u8().await?;
     println!("stopping");
     accepting.abort();
     all_answered.recv().await;

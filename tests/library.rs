@@ -15,6 +15,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("library::orphans_of_a_server_that_is_pid_1_are_reaped", orphans_of_a_server);
     suite.test("library::a_launcher_tells_how_the_program_ended", launcher_tells);
     suite.test("library::a_launchers_program_has_default_signal_actions", launched_world);
+    suite.test("library::a_hosts_handlers_are_its_own_alone", handlers_of_a_host);
     suite.test("library::sockets_are_handed_on_when_pid_1_becomes_an_init", sockets);
     suite.test("library::several_threads_are_refused", several_threads);
     suite.test("library::a_filter_that_refuses_unshare_is_no_hindrance", filtered);
@@ -173,4 +174,41 @@ fn several_threads() {
     drop(hold);
     other.join().expect("the other thread waits").expect_err("nothing was sent");
     assert_eq!(result.map(|outcome| outcome.ending), Err::<Ending, _>(Error::SeveralThreads));
+}
+
+/// The example `job_on_signal`. Its handlers catch what comes before and after a run. They neither catch what comes during
+/// the run, nor run in the job's process before its exec, where they would write to the host's memory and descriptors.
+fn handlers_of_a_host() {
+    let mut host = Server::start(
+        Command::new(probe("job_on_signal")).arg(probe("print_signals")).args(["--until", "1"]),
+    );
+    let pid = host.child.id().cast_signed();
+    assert_eq!(host.line(), format!("ready {pid}"));
+    for _ in 0..2 {
+        raw::kill(pid, 10).expect("cannot send SIGUSR1");
+        assert_eq!(host.line(), "got SIGUSR1");
+        assert!(host.line().starts_with("ready "), "the job is ready");
+        raw::kill(pid, 10).expect("cannot send SIGUSR1");
+        let (line, sender) = (host.line(), format!("pid {pid} "));
+        assert!(line.starts_with("signal 10 ") && line.contains(&sender), "{line}");
+        assert_eq!(host.line(), "the job exited with 0");
+    }
+    raw::kill(pid, 15).expect("cannot send SIGTERM");
+    assert_eq!(host.line(), "got SIGTERM");
+    assert_eq!(host.wait(), Some(0));
+
+    // The search along 60,000 missing directories leaves time to meet the job's process before its exec.
+    let path = format!("{}/bin:/usr/bin", "-:".repeat(60_000));
+    let mut host =
+        Server::start(Command::new(probe("job_on_signal")).args(["sleep", "100"]).env("PATH", path));
+    let pid = host.child.id().cast_signed();
+    assert_eq!(host.line(), format!("ready {pid}"));
+    raw::kill(pid, 10).expect("cannot send SIGUSR1");
+    assert_eq!(host.line(), "got SIGUSR1");
+    let job = poll("the job has a process", || process::listed_children(pid).first().copied());
+    raw::kill(job, 10).expect("cannot send SIGUSR1");
+    assert_eq!(host.line(), "the job was ended by SIGUSR1");
+    raw::kill(pid, 15).expect("cannot send SIGTERM");
+    assert_eq!(host.line(), "got SIGTERM");
+    assert_eq!(host.wait(), Some(0));
 }
