@@ -1,14 +1,13 @@
 //! The hardest process to end: one that is always gone already. Each link of the chain ignores SIGTERM, forks its
-//! successor, calls setsid(2) and exits, so that it lives for some 100 us and is nobody's group, session or child
-//! by the time that somebody has found it.
+//! successor, calls setsid(2) and exits. It lives for some 100 us, so by the time that it is found it is gone.
 //!
 //!     cargo run --example chain [-- SECONDS]      # default: the chain ends by itself after 60 s
 //!
 //! It prints `ready PID`, starts the chain and exits 0, which leaves the chain behind.
 //!
-//! *What to watch:* `while pgrep -x chain; do pkill -9 -x chain; done` goes on until the chain ends by itself: by
-//! the time that pgrep has read /proc, it lists the dead. `sexton chain` is over after the grace; `sexton
-//! --leftovers kill chain` after some milliseconds.
+//! *What to watch:* `while pgrep -x chain; do pkill -9 -x chain; done` goes on until the chain ends by itself, because
+//! the processes that pkill finds in /proc are gone before it can kill them. `sexton chain` is over after the grace,
+//! `sexton --leftovers kill chain` after some milliseconds.
 #![allow(
     unsafe_code,
     reason = "fork(2), signal(2) and _exit(2) are unsafe to call; forking is what this program is about"
@@ -32,7 +31,7 @@ fn main() {
     println!("ready {}", getpid());
     std::io::stdout().flush().expect("cannot write");
     while Instant::now() < end {
-        // SAFETY: this process has one thread, so the child finds every lock and all memory in order.
+        // SAFETY: this process has one thread, so no lock is held and no memory half-written in the child.
         match unsafe { fork() } {
             Ok(ForkResult::Child) => {}
             Ok(ForkResult::Parent { .. }) => {

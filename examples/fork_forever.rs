@@ -1,12 +1,12 @@
-//! Forks for ever, at full speed, and so do its children: a fork bomb. Each process is in a session of its own and
-//! ignores SIGTERM. **Only where a limit holds it**: a container with `--pids-limit`, a `pids` cgroup.
+//! A fork bomb: forks for ever, at full speed, and so do its children. Each process is in a session of its own and
+//! ignores SIGTERM. **Run it only under a limit**: in a container with `--pids-limit`, or in a `pids` cgroup.
 //!
 //!     cargo run --example fork_forever -- --bomb      # prints `ready PID`, and ends only by SIGKILL
 //!     cargo run --example fork_forever -- COUNT       # forks COUNT children that sleep, prints `done COUNT`, exits 0
 //!
 //! *What to watch:* `docker run --pids-limit 64 IMAGE /init -- sh -c 'fork_forever --bomb & exit 0'` is over after
-//! the grace, with nothing left. For each process that is killed another is forked, so killing what a
-//! listing shows never comes to an end, unless it is done in the right order.
+//! the grace, with nothing left. For each process that is killed another is forked, so killing the processes of a
+//! listing never ends, unless it is done in the right order.
 #![allow(
     unsafe_code,
     reason = "fork(2), signal(2) and _exit(2) are unsafe to call; forking is what this program is about"
@@ -52,10 +52,10 @@ fn fork_for_ever() -> ! {
     }
 }
 
-/// Forks; true in the child. At the limit it tries again.
+/// Forks, and returns true in the child. At a limit it tries again.
 fn is_child() -> bool {
     loop {
-        // SAFETY: this process has one thread, so the child finds every lock and all memory in order.
+        // SAFETY: this process has one thread, so no lock is held and no memory half-written in the child.
         match unsafe { fork() } {
             Ok(ForkResult::Child) => return true,
             Ok(ForkResult::Parent { .. }) => return false,

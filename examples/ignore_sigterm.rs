@@ -13,8 +13,8 @@ use nix::unistd::{getpid, pause};
 use signal_hook::consts::SIGTERM;
 
 fn main() {
-    // The handler sets a flag that nobody reads. signal-hook has no SIG_IGN, and for whoever sends SIGTERM
-    // there is no difference.
+    // The handler sets a flag that is never read. signal-hook cannot set SIG_IGN, but the sender of SIGTERM sees no
+    // difference.
     signal_hook::flag::register(SIGTERM, Arc::new(AtomicBool::new(false))).expect("cannot catch SIGTERM");
     println!("ready {}", getpid());
     loop {

@@ -1,15 +1,15 @@
-//! A program with signal handlers of its own (signal-hook) that runs a job by `sexton::Launcher`: once for each
-//! SIGUSR1, until SIGTERM ends it.
+//! A program with signal handlers of its own (signal-hook) that runs a job with `sexton::Launcher` each time that it
+//! gets SIGUSR1. SIGTERM ends it.
 //!
 //! ```text
 //! cargo run --example job_on_signal -- sh -c 'trap "exit 3" USR1; echo busy; while :; do sleep 0.1; done'
 //! ```
 //!
-//! It prints `ready PID`, and then what its handlers catch and how each job ended.
+//! It prints `ready PID`, and then each signal that it catches and how each job ended.
 //!
-//! What to watch: `kill -USR1 PID` starts the job. While the job runs all signals are the job's, so the next
-//! `kill -USR1 PID` ends it with 3, and the handlers of this process do not see it. After that they are back: one
-//! more starts the job again. The job itself inherits no handler.
+//! What to watch: `kill -USR1 PID` starts the job. While the job runs, it gets all signals, so the next `kill -USR1
+//! PID` ends the job with 3, and the handlers do not see it. After that the handlers catch signals again. The job
+//! inherits no handler.
 
 use std::process::ExitCode;
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         return ExitCode::from(125);
     };
     let job = Launcher::new(program).args(words);
-    // No thread of its own: a launcher refuses a process that has several.
+    // `Signals` needs no thread of its own. A launcher would refuse a process that has several.
     let mut signals = Signals::new([SIGUSR1, SIGTERM]).expect("cannot catch signals");
     println!("ready {}", std::process::id());
     for signal in signals.forever() {

@@ -1,11 +1,11 @@
-//! sexton as a library: runs a program for at most ten seconds, and prints what came of it.
+//! sexton as a library: runs a program for at most ten seconds, and prints how it ended.
 //!
 //! ```text
 //! cargo run --example launch -- sh -c 'sleep 100 & exit 3'
 //! ```
 //!
-//! What to watch: the `sleep` does not outlive the run, and this process goes on afterwards with its own descriptors,
-//! working directory and signal mask.
+//! What to watch: the `sleep` does not outlive the run. Afterwards this process still has its own descriptors, working
+//! directory and signal mask.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,17 +1,17 @@
-//! A job that ends with 0 and leaks in five ways: each leaves a process behind, which holds the job's stdout.
+//! A job that exits with 0 and leaks in five ways. Each leaves a process behind that holds the job's stdout.
 //!
 //!     cargo run --example leaky_job
 //!
-//! It prints `leak NAME PID` for each, then `done`. The processes bear these names, in ps and in a report:
+//! It prints `leak NAME PID` for each, then `done`. ps and a report show the processes by these names:
 //!
-//! - `leak-background`: a child that nobody waits for, as `server &` in a script leaves it;
-//! - `leak-daemon`: a daemon by the book (double fork, setsid(2)), so that neither its parent nor its group or
-//!   session tell whose it was;
-//! - `leak-stubborn`: one that ignores SIGTERM;
-//! - `leak-stopped`: one that is stopped, and sees no SIGTERM until it is continued;
-//! - `leak-headless`: one whose main thread has ended while another goes on. ps(1) takes it for a zombie.
+//! - `leak-background`: a child that nobody waits for, like `server &` in a script;
+//! - `leak-daemon`: a daemon by the book (double fork, setsid(2)); neither its parent nor its group or session shows
+//!   where it came from;
+//! - `leak-stubborn`: it ignores SIGTERM;
+//! - `leak-stopped`: it is stopped, and sees no SIGTERM until it is continued;
+//! - `leak-headless`: its main thread has ended while another goes on. ps(1) takes it for a zombie.
 //!
-//! *What to watch:* `leaky_job | cat` hangs until all five are killed by hand, for cat waits for the end of the
+//! *What to watch:* `leaky_job | cat` hangs until all five are killed by hand, because cat waits for the end of the
 //! pipe that they hold. `sexton leaky_job | cat` is over after the grace (5 s, because of the stubborn one), and
 //! `sexton --leftovers kill --report - leaky_job | cat` at once, with a list of the five.
 #![allow(
@@ -50,17 +50,17 @@ fn main() {
             wait_until_the_main_thread_is_gone();
             ready_and_sleep()
         });
-        // SAFETY: ends this thread and frees nothing that the other uses.
+        // SAFETY: ends this thread, and frees nothing that the other thread uses.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
         sleep_for_ever()
     });
     println!("done");
 }
 
-/// Runs `live` in a child, and waits until it is ready.
+/// Runs `live` in a child, and waits until the child is ready.
 fn leak(name: &CStr, live: impl FnOnce()) -> Pid {
     let (mut reader, writer) = std::io::pipe().expect("cannot make a pipe");
-    // SAFETY: this process has one thread, so the child finds every lock and all memory in order.
+    // SAFETY: this process has one thread, so no lock is held and no memory half-written in the child.
     let child = match unsafe { fork() }.expect("cannot fork") {
         ForkResult::Child => {
             _ = nix::sys::prctl::set_name(name);

@@ -1,12 +1,12 @@
 //! Makes orphans: processes whose parent exits first, so that an init adopts them and must reap them.
 //!
-//!     cargo run --example make_orphans -- COUNT [RATE]        # RATE a second; default: as fast as it can
+//!     cargo run --example make_orphans -- COUNT [RATE]        # RATE per second; default: as fast as possible
 //!
-//! Each orphan comes from a double fork: a middle process makes it and exits, and this program waits for the
-//! middle process. So nothing but orphans is left for the init. It prints `done COUNT` and exits 0.
+//! Each orphan comes from a double fork: a middle process forks it and exits, and this program waits for the
+//! middle process. So the init gets only orphans. This program prints `done COUNT` and exits 0.
 //!
 //! *What to watch:* run `sexton make_orphans 20000` and look at `ps -eo stat | grep -c Z` meanwhile: it stays
-//! near 0. Started as PID 1 itself, or below a PID 1 that does not reap, every orphan stays as a zombie and
+//! near 0. If this program is PID 1, or below a PID 1 that does not reap, every orphan stays as a zombie and
 //! takes a process ID, until nothing in the container can fork any more.
 #![allow(
     unsafe_code,
@@ -40,19 +40,19 @@ fn main() {
 }
 
 fn make_orphan() {
-    // SAFETY: this process has one thread, so the child finds every lock and all memory in order.
+    // SAFETY: this process has one thread, so no lock is held and no memory half-written in the child.
     let forked = unsafe { fork() };
     match forked.expect("cannot fork") {
         ForkResult::Parent { child } => _ = waitpid(child, None).expect("cannot wait for the middle process"),
         ForkResult::Child => {
-            // SAFETY: as above; whether parent or child, it exits at once and is adopted.
+            // SAFETY: as above. Both the parent and the child exit at once.
             let forked = unsafe { fork() };
             exit_now(i32::from(forked.is_err()));
         }
     }
 }
 
-/// Exits without flushing or freeing anything, which makes an orphan as cheap as it gets.
+/// Exits without flushing or freeing anything, to make orphans as cheap as possible.
 fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes any code and has no requirements.
     unsafe { nix::libc::_exit(code) }

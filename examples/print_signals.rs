@@ -7,19 +7,19 @@
 //! It ends with 0 after SIGTERM, unless `--keep` is given, and after COUNT signals with `--until`.
 //!
 //! CODE is `si_code`: 0 from kill(2), -1 from sigqueue(3), 128 from the kernel (a terminal's Ctrl-C). VALUE is
-//! the whole 64-bit value of a queued signal. All 64 signals are blocked and taken through the kernel's own
-//! calls, because a C library hides 32 and 33 (34 as well in musl).
+//! the whole 64-bit value of a queued signal. The program blocks all 64 signals and takes them with raw system calls,
+//! because C libraries hide 32 and 33 (musl also 34).
 //!
-//! signal-hook, which other examples use, cannot do this. It refuses SIGILL, SIGFPE and SIGSEGV, and the C library refuses
-//! it 32 and 33. It merges signals of one number, forgets the order of the others, and gives no queued value without
-//! a C compiler. A signal that comes before its handler is set has its default action.
+//! signal-hook, which other examples use, is not enough here. It refuses SIGILL, SIGFPE and SIGSEGV, and the C
+//! library refuses 32 and 33. It merges signals of the same number, loses the order of different ones, and gives no
+//! queued value without a C compiler. And a signal that comes before its handler is set takes its default action.
 //!
 //! *What to watch:* run `sexton print_signals`, and in another shell `kill -s N` the PID of *sexton* for any N
-//! but KILL and STOP: the program prints each of them. As PID 1 without an init, a program without handlers
-//! would get none of them, because the kernel gives PID 1 no default actions.
+//! but KILL and STOP: the program prints each of them. As PID 1, a program without handlers would get none of them,
+//! because the kernel gives PID 1 no default actions.
 //!
-//! The program enters through C `main`, so that a signal can be blocked and left pending by whoever starts it:
-//! nothing but the mask is touched before the first line.
+//! The program starts at C's `main` and first sets the mask, so it also prints signals that were blocked and pending
+//! when it started.
 #![no_main]
 #![allow(unsafe_code, reason = "raw signal calls, which no safe wrapper offers for all 64 signals")]
 
@@ -31,7 +31,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 const SIGTERM: i32 = libc::SIGTERM;
-/// Size of the kernel's signal set: 64 bits. (The C library's is larger, and lies.)
+/// The size of the kernel's signal set: 64 bits. (The C library's set is larger, and leaves signals out.)
 const SET_SIZE: usize = size_of::<u64>();
 
 #[unsafe(no_mangle)]
@@ -106,7 +106,7 @@ fn next_signal() -> Signal {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
         let info = info.as_mut_ptr();
-        // SAFETY: `all` is a readable set of SET_SIZE bytes, `info` a writable siginfo_t, and a null timeout is none.
+        // SAFETY: `all` is a readable set of SET_SIZE bytes, `info` a writable siginfo_t, and a null timeout means none.
         let taken =
             unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, info, no_limit, SET_SIZE) };
         if taken > 0 || Errno::last() != Errno::EINTR {
@@ -126,11 +126,11 @@ fn next_signal() -> Signal {
 
 fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<String> {
     let argument = |index: usize| {
-        // SAFETY: the kernel passes `argc` pointers, and `index` is less than that.
+        // SAFETY: the kernel passes `argc` pointers, and `index` is less than `argc`.
         let slot = unsafe { argv.add(index) };
         // SAFETY: the slot is inside the array.
         let start = unsafe { *slot };
-        // SAFETY: each pointer leads to a string that ends in NUL and lives as long as the process.
+        // SAFETY: each pointer is to a string that ends in NUL and lives as long as the process.
         let word = unsafe { CStr::from_ptr(start) };
         word.to_string_lossy().into_owned()
     };

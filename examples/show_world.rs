@@ -1,18 +1,18 @@
-//! Shows what a program was started with, as one line of JSON: signal mask and dispositions, descriptors,
-//! process group and session, directory, limits, environment and arguments.
+//! Prints what it was started with, as one line of JSON: signal mask and dispositions, descriptors, process group and
+//! session, directory, limits, environment and arguments.
 //!
 //!     cargo run --example show_world [-- [--become-init] [--exit CODE] [--raise SIGNAL] [ANYTHING...]]
 //!
-//! Then it exits with CODE (default 0), or sets SIGNAL (a number, 1 to 64) to its default action, unblocks it
-//! and sends it to itself; if it survives that, it exits with 99. With `--become-init` it calls `sexton::become_init()`
-//! before.
+//! Then it exits with CODE (default 0). Or it sets SIGNAL (a number, 1 to 64) to its default action, unblocks it and
+//! sends it to itself; if it survives that, it exits with 99. With `--become-init` it first calls
+//! `sexton::become_init()`.
 //!
 //! *What to watch:* compare `show_world` with `sexton show_world`. `mask`, `ignored`, `descriptors`,
-//! `directory`, `umask`, `nice`, `limits` and `environment` are the same, and nothing is added. Try it behind
-//! `env --ignore-signal=PIPE,CHLD`, with `3</etc/passwd`, with `<&-`.
+//! `directory`, `umask`, `nice`, `limits` and `environment` are the same, and nothing is added. Also try it with
+//! `env --ignore-signal=PIPE,CHLD` in front, with `3</etc/passwd`, or with `<&-`.
 //!
-//! The program enters through C `main`: Rust's runtime would ignore SIGPIPE and open `/dev/null` in the place
-//! of closed standard streams before a Rust `main`, and so show a world of its own.
+//! The program starts at C's `main`. Before a Rust `main`, Rust's runtime would ignore SIGPIPE and open `/dev/null` in
+//! the place of closed standard streams, and the output would show that instead.
 #![no_main]
 #![allow(unsafe_code, reason = "C main, and raw signal calls that cover all 64 signals")]
 
@@ -24,7 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::libc;
 use serde_json::{Map, Value, json};
 
-/// Size of the kernel's signal set: 64 bits.
+/// The size of the kernel's signal set: 64 bits.
 const SET_SIZE: usize = size_of::<u64>();
 
 #[unsafe(no_mangle)]
@@ -34,7 +34,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         return 98;
     }
     let line = format!("{}\n", world(&words));
-    // With stdout closed there is nobody to show it to; the exit status still counts.
+    // If stdout is closed, nothing can be shown, but the exit status still counts.
     _ = std::io::stdout().write_all(line.as_bytes()).and_then(|()| std::io::stdout().flush());
     let number_after = |option: &str| {
         let at = words.iter().position(|word| word == option)?;
@@ -76,7 +76,7 @@ fn world(words: &[OsString]) -> Value {
     })
 }
 
-/// Every open descriptor, but for the one that reads the list.
+/// Every open descriptor except the one that reads the list.
 fn descriptors() -> Vec<Value> {
     let directory = format!("/proc/{}/fd", std::process::id());
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
@@ -113,7 +113,7 @@ fn environment() -> Map<String, Value> {
     std::env::vars_os().map(|(name, value)| (text(name), Value::String(text(value)))).collect()
 }
 
-/// Takes the signal's default action, whatever was inherited for it.
+/// Takes the signal's default action, whatever disposition and mask were inherited.
 fn die_by(signal: i32) {
     // The kernel's struct sigaction: handler (0 is SIG_DFL), flags, restorer, mask.
     let default_action = [0_u64; 4];
@@ -130,11 +130,11 @@ fn die_by(signal: i32) {
 
 fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
     let argument = |index: usize| {
-        // SAFETY: the kernel passes `argc` pointers, and `index` is less than that.
+        // SAFETY: the kernel passes `argc` pointers, and `index` is less than `argc`.
         let slot = unsafe { argv.add(index) };
         // SAFETY: the slot is inside the array.
         let start = unsafe { *slot };
-        // SAFETY: each pointer leads to a string that ends in NUL and lives as long as the process.
+        // SAFETY: each pointer is to a string that ends in NUL and lives as long as the process.
         let word = unsafe { CStr::from_ptr(start) };
         OsStr::from_bytes(word.to_bytes()).to_owned()
     };

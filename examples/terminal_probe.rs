@@ -1,25 +1,25 @@
-//! Takes the steps that its arguments name, one after another, and then ends with 0:
+//! Takes the steps that its arguments name, one after another, and then exits with 0:
 //!
 //!     say=TEXT        prints TEXT
 //!     leads           prints whether it leads its process group
 //!     place           prints whether its process group is in the terminal's foreground
-//!     modes           prints whether the terminal echoes, and whether it gives whole lines
-//!     raw             has it do neither
+//!     modes           prints whether the terminal echoes, and whether it returns whole lines
+//!     raw             turns both off
 //!     read            reads a line from stdin, and prints it
 //!     tty             reads a line from /dev/tty, and prints it
-//!     watch=INT,CONT  blocks these signals, adds a + to its name in ps(1) ...
-//!     wait, wait=N    ... and prints each that comes, for ever or until N have come
+//!     watch=INT,CONT  blocks these signals, and adds a + to its name in ps(1)
+//!     wait, wait=N    prints each of them that comes, for ever or until N have come
 //!     pause           waits for ever
 //!     raise=TSTP      sends itself a signal
 //!     group=TSTP      sends its process group a signal
-//!     editor          as an editor: raw; puts the modes back on Ctrl-Z, stops its process group, and is raw again
-//!                     when it is continued; ends on Ctrl-C
-//!     exit=N          ends with N
+//!     editor          acts as an editor: turns raw; on Ctrl-Z restores the modes, stops its process group, and turns
+//!                     raw again when it is continued; ends on Ctrl-C
+//!     exit=N          exits with N
 //!
 //!     cargo run --example terminal_probe -- leads place modes say=ready watch=INT,WINCH wait
 //!
-//! *What to watch:* run it in a terminal with `sexton` in front and without, press Ctrl-C, Ctrl-Z, `fg`, change the
-//! window's size: it prints the same. With `sexton --own-group` it leads its process group, without it does not.
+//! *What to watch:* run it in a terminal with `sexton` in front and without it. Press Ctrl-C and Ctrl-Z, enter `fg`,
+//! change the window's size: it prints the same. It leads its process group only with `sexton --own-group`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
@@ -55,7 +55,7 @@ fn main() {
     }
 }
 
-/// In one write. The terminal may have been hung up, which is no reason to fail.
+/// In one write. If the terminal has been hung up, that is no reason to fail.
 fn say(text: &str) {
     let mut out = stdout().lock();
     _ = out.write_all(format!("{text}\n").as_bytes());
@@ -71,7 +71,7 @@ fn place() -> &'static str {
 }
 
 fn get_modes() -> Termios {
-    termios::tcgetattr(stdin()).expect("stdin is no terminal")
+    termios::tcgetattr(stdin()).expect("stdin is not a terminal")
 }
 
 fn set_modes(modes: &Termios) {
@@ -107,7 +107,7 @@ fn signal(name: &str) -> Signal {
 fn watch(names: &str) -> SigSet {
     let set: SigSet = names.split(',').map(signal).collect();
     set.thread_block().expect("cannot block signals");
-    // For whoever wants to send one: the mask in /proc does not show those that are waited for.
+    // So that senders know: the mask in /proc does not show signals that are being waited for.
     nix::sys::prctl::set_name(c"terminal_probe+").expect("cannot set the process's name");
     set
 }
@@ -130,7 +130,7 @@ fn edit() {
     while keys.wait() == Ok(Signal::SIGTSTP) {
         set_modes(&own);
         kill(Pid::from_raw(0), Signal::SIGTSTP).expect("cannot stop the process group");
-        // It is pending, and stops this process when it is let in.
+        // It is pending, and stops this process when it is unblocked.
         stop.thread_unblock().expect("cannot unblock a signal");
         stop.thread_block().expect("cannot block a signal");
         set_modes(&editing);

@@ -8,7 +8,7 @@
 //! curl http://127.0.0.1:8080/         # "PID 2 answers": PID 1 stayed behind as the init
 //! ```
 //!
-//! What to watch: `kill -TERM` of PID 1 ends the server gracefully, orphans do not become zombies, and the exit status
+//! What to watch: `kill -TERM` of PID 1 ends the server gracefully, orphans do not stay as zombies, and the exit status
 //! is the server's.
 
 use std::io;
@@ -48,7 +48,7 @@ async fn serve(address: &str) -> io::Result<()> {
     pipe::register(SIGTERM, handlers_end.into_std()?)?;
     let listener = TcpListener::bind(address).await?;
     println!("ready {} {}", std::process::id(), listener.local_addr()?);
-    // Each request holds a sender; when all are gone, all are answered.
+    // Each request holds a sender. When all senders are gone, all requests are answered.
     let (in_flight, mut all_answered) = mpsc::channel::<()>(1);
     let accepting = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -67,7 +67,7 @@ async fn serve(address: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Answers one request; one for `/slow` after 300 ms.
+/// Answers one request, for `/slow` after 300 ms.
 async fn answer(mut stream: TcpStream) -> io::Result<()> {
     let mut request = [0; 1024];
     let length = stream.read(&mut request).await?;

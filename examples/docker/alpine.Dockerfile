@@ -1,4 +1,4 @@
-# In the place of tini, on Alpine: called by that name sexton reads tini's options, and nothing else has to change.
+# sexton instead of tini, on Alpine. Called by that name sexton takes tini's options, so nothing else has to change.
 #
 #     docker build -f examples/docker/alpine.Dockerfile -t app examples/docker
 FROM alpine:3

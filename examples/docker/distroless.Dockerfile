@@ -1,6 +1,6 @@
-# As distroless images are: no shell, no package manager, a user with a name who is not root.
+# Like a distroless image: no shell, no package manager, and a named user that is not root.
 #
-#     docker build -f examples/docker/distroless.Dockerfile -t app DIRECTORY   # that holds `app`
+#     docker build -f examples/docker/distroless.Dockerfile -t app DIRECTORY   # it holds `app`
 FROM debian:bookworm-slim AS files
 RUN echo 'app:x:65532:65532::/:/sbin/nologin' >/passwd && echo 'app:x:65532:' >/group
 

@@ -1,10 +1,10 @@
-# Shows what an init is for: the program makes ten orphans a second for a minute, and waits for none of them.
+# Shows what an init is for: the program makes ten orphans per second for a minute, and waits for none of them.
 #
 #     docker build -f examples/docker/zombies.Dockerfile -t zombies .           # in the clone
 #     docker run --rm -d --name with zombies
 #     docker run --rm -d --name without --entrypoint /make_orphans zombies 600 10
 #     docker exec with /init --inspect        # healthy
-#     docker exec without /init --inspect     # more zombies each time, and whose fault it is
+#     docker exec without /init --inspect     # more zombies each time, and the culprit
 FROM rust:1-alpine AS build
 WORKDIR /sexton
 COPY . .

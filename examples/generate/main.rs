@@ -1,12 +1,12 @@
-//! Writes the man page `sexton.1` and the completions for bash, zsh and fish, from the definition that the command line
-//! itself is parsed by.
+//! Writes the man page `sexton.1` and the completions for bash, zsh and fish, from the definition that the command
+//! line's parser uses.
 //!
 //! ```text
-//! cargo generate [DIRECTORY]        # target/generated if none is named
+//! cargo generate [DIRECTORY]        # default: target/generated
 //! ```
 //!
-//! What to watch: `man -l target/generated/sexton.1`. The options and variables come from the program; what stands
-//! around them is `before_options.roff` and `after_options.roff`.
+//! What to watch: `man -l target/generated/sexton.1`. The options and variables come from the program, the text around
+//! them from `before_options.roff`, `after_options.roff` and `after_variables.roff`.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -41,7 +41,7 @@ fn default_directory() -> PathBuf {
 }
 
 fn man_page() -> io::Result<Vec<u8>> {
-    // A date would differ with each build; without any the rest of the line would move up.
+    // A real date would differ with each build; without any, the rest of the line would move up.
     let man = Man::new(command())
         .date(" ")
         .source(concat!("sexton ", env!("CARGO_PKG_VERSION")))
@@ -67,13 +67,13 @@ fn render_variables(page: &mut Vec<u8>) -> io::Result<()> {
     roff.to_writer(page)
 }
 
-/// Adds what a shell can offer for a value. The program itself has no use for it: it says more about a bad value than
+/// Adds what a shell can offer for a value. The program itself does not use this: it says more about a bad value than
 /// clap would.
 fn with_hints(command: Command) -> Command {
     command.mut_args(|arg| {
         let word = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
         let arg = match &word {
-            // To zsh a colon ends the word.
+            // For zsh, a colon ends the word.
             Some(word) => arg.value_name(as_static(&word.replace(':', "\\:"))),
             None => arg,
         };
@@ -90,9 +90,9 @@ fn with_hints(command: Command) -> Command {
     })
 }
 
-/// Has fish complete the program and its arguments as a command of its own, as it does after sudo(8): clap_complete leaves
-/// them out. The options that take a value are named, so that the value is not taken for the program; the short ones come
-/// first, as long ones there would be taken for options of the function.
+/// Makes fish complete the program and its arguments as a command of its own, as after sudo(8). clap_complete does not.
+/// The function needs the options that take a value, to tell that value from the program. Short ones come first: fish
+/// would take a long one there for an option of the function.
 fn fish_program() -> String {
     let command = command();
     let with_value = || command.get_opts().filter(|option| option.get_action().takes_values());
@@ -106,12 +106,12 @@ fn one_of(words: &str, arg: Arg) -> Arg {
     arg.value_parser(PossibleValuesParser::new(words.split('|').map(as_static)))
 }
 
-/// clap keeps no words of its own without its feature `string`.
+/// Without its feature `string`, clap takes only static strings.
 fn as_static(word: &str) -> &'static str {
     word.to_owned().leak()
 }
 
-/// The classical 31, without SIG.
+/// The names of the signals below 32 that can be caught, without SIG.
 fn signals() -> Vec<&'static str> {
     let all = Signal::all().filter(|signal| signal.is_catchable() && signal.number() < 32);
     all.map(|signal| as_static(signal.to_string().trim_start_matches("SIG"))).collect()
