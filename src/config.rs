@@ -1,4 +1,4 @@
-//! What the caller wishes: plain data, with defaults. What it comes to is decided in [`plan`](crate::plan).
+//! What the caller wishes: plain data, with defaults. [`plan`](crate::plan) decides what it comes to.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,15 +17,15 @@ pub struct Config {
     pub program: OsString,
     /// Its arguments, without its name.
     pub arguments: Vec<OsString>,
-    /// To whom signals go.
+    /// Which processes get the signals.
     pub delivery: Delivery,
     /// The program's process group.
     pub group: GroupWish,
-    /// What is sent in place of a signal that arrives.
+    /// Signals that are sent on as another signal.
     pub rewrites: Rewrites,
     /// Whether orphans are adopted.
     pub subreaper: Subreaper,
-    /// Name every orphan that is reaped.
+    /// Whether every orphan that is reaped is logged by name.
     pub warn_on_reap: bool,
     /// Exit codes that are exchanged for others.
     pub remaps: Remaps,
@@ -37,7 +37,7 @@ pub struct Config {
     pub leftovers: Leftovers,
     /// What the program's process group is sent when the program has ended, before anything else.
     pub parting_signal: Option<Signal>,
-    /// How long leftovers have to end between SIGTERM and SIGKILL.
+    /// How long leftovers have between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// The signals that ask for an end.
     pub stop_signals: SignalSet,
@@ -51,22 +51,22 @@ pub struct Config {
     pub timeout_signal: Signal,
     /// Where a report is written at the end.
     pub report: Option<ReportTo>,
-    /// Who the program is to be.
+    /// The user that the program runs as.
     pub user: Option<UserWish>,
-    /// Whether no exec may give the program more privileges (PR_SET_NO_NEW_PRIVS).
+    /// Whether every exec is forbidden to give the program more privileges (PR_SET_NO_NEW_PRIVS).
     pub no_new_privs: bool,
     /// The program's working directory.
     pub directory: Option<PathBuf>,
     /// Variables that are set for the program: `KEY=VALUE`.
     pub set_variables: Vec<OsString>,
-    /// Variables that are taken out of the program's environment.
+    /// Variables that are removed from the program's environment.
     pub unset_variables: Vec<OsString>,
     /// Whether `${VAR}` and `${VAR:-default}` are expanded in the arguments.
     pub expand_variables: bool,
-    /// Whether sexton is a part of another program, which goes on afterwards: then it keeps its descriptors and its
-    /// working directory, and what it has changed of itself is put back.
+    /// Whether sexton is part of another program, which continues after the run: then it keeps its descriptors and its
+    /// working directory, and puts back what it has changed of itself.
     pub embedded: bool,
-    /// Variables that are sexton's own, and are not handed on to the program.
+    /// Variables that are sexton's own and are not passed to the program.
     pub consumed_variables: Vec<String>,
 }
 
@@ -105,7 +105,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Looks for wishes that contradict one another; the error is a sentence.
+    /// Looks for wishes that contradict each other; the error is a sentence.
     pub fn check(&self) -> Result<(), &'static str> {
         if self.group == GroupWish::Foreground && self.delivery == Delivery::Group {
             return Err(
@@ -122,11 +122,11 @@ impl Config {
 pub enum ReportTo {
     /// To stderr.
     Stderr,
-    /// To a file, which is replaced at once with the whole report, or not at all.
+    /// To a file, which is replaced with the whole report in one step, or not at all.
     File(PathBuf),
 }
 
-/// An option's value that is one of a few words.
+/// The values of an option that takes one of a few words.
 macro_rules! words {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -159,7 +159,7 @@ macro_rules! words {
 }
 
 words! {
-    /// To whom signals go.
+    /// Which processes get the signals.
     Delivery {
         /// To the program alone.
         #[default]
@@ -172,57 +172,57 @@ words! {
 }
 
 words! {
-    /// Whether sexton ends by the signal that ended the program, in place of exiting with 128 + N.
+    /// Whether sexton ends by the signal that ended the program instead of exiting with 128 + N.
     Reraise {
         /// Where it shares a terminal job's process group, so that a shell's loop ends on Ctrl-C.
         #[default]
         Auto = "auto",
-        /// Always; but PID 1 cannot.
+        /// Always, except as PID 1, which cannot.
         Always = "always",
         /// Never.
         Never = "never",
     }
 }
 
-words! {
-    /// The program's process group.
-    GroupWish {
-        /// It stays in sexton's as a terminal's job, and else has its own.
-        #[default]
-        Auto = "auto",
-        /// It stays in sexton's.
-        Foreground = "foreground",
-        /// It has its own, and the terminal if sexton has it.
-        Own = "own",
-        /// It leads a session of its own, and gets the terminal if sexton led the terminal's session.
-        Session = "session",
-    }
+/// The program's process group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GroupWish {
+    /// It stays in sexton's as a terminal's job, and otherwise has its own.
+    #[default]
+    Auto,
+    /// It stays in sexton's.
+    Foreground,
+    /// It has its own, and the terminal if sexton has it.
+    Own,
+    /// It leads a session of its own, and gets the terminal if sexton led the terminal's session.
+    Session,
 }
 
 words! {
     /// What becomes of leftovers: descendants that are alive when the program has ended.
     Leftovers {
-        /// SIGTERM and SIGCONT, and SIGKILL to those that are there when the grace is over.
+        /// SIGTERM and SIGCONT, and SIGKILL to those that are left when the grace is over.
         #[default]
         Terminate = "terminate",
         /// SIGKILL at once.
         Kill = "kill",
-        /// They are waited for until they end by themselves.
+        /// sexton waits until they end by themselves.
         Wait = "wait",
         /// Nothing: sexton exits at once. (The kernel ends them when PID 1 does.)
         Leave = "leave",
     }
 }
 
-words! {
-    /// Whether sexton becomes a child subreaper. PID 1 need not: orphans come to it anyway.
-    Subreaper {
-        /// When it is not PID 1; a kernel that refuses is a warning.
-        #[default]
-        Auto = "auto",
-        /// It must; a kernel that refuses is an error.
-        Required = "required",
-        /// No.
-        Off = "off",
-    }
+/// Whether sexton becomes a child subreaper. PID 1 need not: orphans come to it anyway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subreaper {
+    /// When it is not PID 1; a kernel that refuses is a warning.
+    #[default]
+    Auto,
+    /// It must; a kernel that refuses is an error.
+    Required,
+    /// No.
+    Off,
 }

@@ -96,7 +96,9 @@ fn group(plan: &Plan) -> &'static str {
         Group::Shared => "sexton's",
         Group::Own { terminal: None } => "its own",
         Group::Session(Session { terminal: None, .. }) => "its own, in a session of its own",
-        Group::Session(Session { terminal: Some(_), .. }) => "its own, in a session of its own that gets the terminal",
+        Group::Session(Session { terminal: Some(_), .. }) => {
+            "its own, in a session of its own that gets the terminal"
+        }
         Group::Own { terminal: Some(_) } => "its own, and the terminal is handed to it",
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use crate::config::{Config, Delivery, GroupWish, Leftovers, ReportTo, Reraise, Subreaper};
 use crate::error::Error;
 use crate::outcome::{End, Outcome};
-use crate::{news, run};
 use crate::signal::{Rewrite, Signal, SignalSet};
 use crate::status::Remap;
 use crate::sys::{process, signal_state};
 use crate::users::UserWish;
+use crate::{news, run};
 
 /// Runs a program as sexton does: passes on every signal that this process receives, reaps every orphan, ends
 /// what the program leaves behind, and tells how it ended.

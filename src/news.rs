@@ -1,5 +1,5 @@
 //! What sexton has to tell while it works, before it is put into words: a front end that stands in for another tool
-//! tells it in that tool's words, which people and programs look for.
+//! uses that tool's words, which people and programs look for.
 
 use log::{debug, info, warn};
 use nix::errno::Errno;
@@ -11,26 +11,26 @@ use crate::process_tree::Named;
 use crate::signal::Signal;
 use crate::status::Ending;
 
-/// Something happened.
+/// An event that may be logged.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only other tools' words need all of it"))]
 pub enum News<'a> {
-    /// It is settled whether orphans come to sexton.
+    /// Whether orphans come to sexton is settled.
     Adopting(Adoption),
-    /// The program runs.
+    /// The program was started.
     Started(Pid, &'a Plan),
     /// sexton received a signal that is to be passed on.
     Received {
-        /// Which.
+        /// The signal.
         signal: Signal,
         /// What is sent in its place; `None` where it is dropped.
         becomes: Option<Signal>,
     },
     /// A signal was sent on, or was to be.
     Forwarded {
-        /// Which.
+        /// The signal.
         signal: Signal,
-        /// To whom.
+        /// Which processes were to get it.
         to: Delivery,
         /// The program, until it is reaped.
         program: Option<Pid>,
@@ -50,16 +50,16 @@ pub enum News<'a> {
     Parted(Signal),
     /// The program ended.
     Ended(Pid, Ending),
-    /// A pause was asked of a process that is not PID 1.
+    /// A process that is not PID 1 was asked to pause.
     PausingBelowInit,
     /// The pause is over.
     PauseOver(Signal),
 }
 
-/// Tells of news, on stderr or not at all.
+/// Logs news, or does not.
 pub type Tell = fn(&News<'_>);
 
-/// In sexton's own words. No name is looked up for what nobody is going to read.
+/// Logs in sexton's own words. No name is looked up for a line that is not written.
 pub fn tell(news: &News<'_>) {
     let is_told = |level| log::log_enabled!(level);
     match news {
@@ -70,7 +70,9 @@ pub fn tell(news: &News<'_>) {
             Ok(()) => info!("forwarded {signal} to every descendant"),
             Err(errno) => warn!("cannot forward {signal} to every descendant: {errno}"),
         },
-        News::Forwarded { signal, program: Some(program), result: Ok(()), .. } if is_told(log::Level::Info) => {
+        News::Forwarded { signal, program: Some(program), result: Ok(()), .. }
+            if is_told(log::Level::Info) =>
+        {
             info!("forwarded {signal} to {}", Named::look_up(*program));
         }
         News::Forwarded { signal, program: Some(program), result: Err(errno), .. } => {

@@ -1,4 +1,4 @@
-//! Wishes and surroundings come to a plan. Everything that is "auto" is decided here and nowhere else.
+//! Turns wishes and surroundings into a plan. Everything that is "auto" is decided here and nowhere else.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,19 +20,23 @@ use crate::users::Identity;
 /// What is going to be done.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// sexton itself.
+    pub myself: Pid,
+    /// sexton's process group.
+    pub own_group: Pid,
     /// The program: a path, or a name to look for in PATH.
     pub program: OsString,
     /// The program's arguments, without its name.
     pub arguments: Vec<OsString>,
-    /// Who the program is to be.
+    /// The user that the program runs as.
     pub identity: Option<Identity>,
-    /// Whether no exec may give the program more privileges.
+    /// Whether every exec is forbidden to give the program more privileges.
     pub no_new_privs: bool,
     /// The program's working directory, if not sexton's.
     pub directory: Option<PathBuf>,
     /// The program's environment.
     pub environment: Environment,
-    /// The place of a `LISTEN_PID` in the environment that names sexton and is to name the program.
+    /// The index of a `LISTEN_PID` in the environment that names sexton and is to name the program.
     pub listen_pid: Option<usize>,
     /// The program's signal mask.
     pub mask: SignalSet,
@@ -42,25 +46,25 @@ pub struct Plan {
     pub group: Group,
     /// What sexton does when the program is stopped.
     pub stops: Stops,
-    /// To whom signals go.
+    /// Which processes get the signals.
     pub delivery: Delivery,
-    /// What is sent in place of a signal that arrives.
+    /// Signals that are sent on as another signal.
     pub rewrites: Rewrites,
-    /// How sexton comes to be the parent of orphans.
+    /// How sexton becomes the parent of orphans.
     pub adoption: Adoption,
-    /// Name every orphan that is reaped.
+    /// Whether every orphan that is reaped is logged by name.
     pub warn_on_reap: bool,
     /// Exit codes that are exchanged for others.
     pub remaps: Remaps,
-    /// End by the signal that ended the program.
+    /// Whether sexton ends by the signal that ended the program.
     pub reraise: bool,
-    /// What sexton receives when its parent dies, and who that is.
+    /// What sexton receives when its parent dies, and which process that is.
     pub parent_death: Option<ParentDeath>,
     /// When and how an end is brought about.
     pub ending: EndingPolicy,
     /// Where a report is written.
     pub report: Option<ReportTo>,
-    /// Whether sexton is a part of another program, which goes on afterwards.
+    /// Whether sexton is part of another program, which continues after the run.
     pub embedded: bool,
 }
 
@@ -75,9 +79,9 @@ pub struct EndingPolicy {
     pub stop_signals: SignalSet,
     /// How long the first stop request is held back.
     pub stop_delay: Duration,
-    /// From the forwarded stop request to SIGKILL.
+    /// The time from the forwarded stop request to SIGKILL.
     pub kill_after: Option<Duration>,
-    /// How long the program may run, and what comes then.
+    /// How long the program may run, and what follows.
     pub timeout: Option<Timeout>,
 }
 
@@ -86,9 +90,9 @@ pub struct EndingPolicy {
 pub struct Timeout {
     /// The limit.
     pub after: Duration,
-    /// What the program gets then.
+    /// What the program gets when its time is over.
     pub signal: Signal,
-    /// From that signal to SIGKILL.
+    /// The time from that signal to SIGKILL.
     pub kill_after: Duration,
 }
 
@@ -106,19 +110,19 @@ pub enum Group {
     Session(Session),
 }
 
-/// What sexton does when the program is stopped. It depends on who is above, and could resume it.
+/// What sexton does when the program is stopped. It depends on what is above and could resume it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stops {
     /// A shell with job control: sexton stops as well, so that the shell sees it, and is continued by it.
     Follow,
-    /// Nobody: a stop that a terminal makes is undone at once.
+    /// Nothing: a stop that a terminal makes is undone at once.
     Undo,
-    /// Whoever sends signals to sexton: the program stays as it is. (Where sexton's process group is orphaned, there
-    /// is nobody.)
+    /// Whatever sends signals to sexton: the program stays as it is. (Where sexton's process group is orphaned, there is
+    /// nothing.)
     Leave,
 }
 
-/// How sexton comes to be the parent of orphans.
+/// How sexton becomes the parent of orphans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
     /// As PID 1 of the PID namespace.
@@ -142,7 +146,7 @@ pub struct ParentDeath {
 }
 
 impl Plan {
-    /// Decides.
+    /// Decides everything. An error means that a wish cannot be fulfilled.
     pub fn new(config: Config, surroundings: &Surroundings) -> Result<Plan, Error> {
         let group = Group::new(&config, surroundings);
         let identity = identity(&config, surroundings)?;
@@ -153,6 +157,8 @@ impl Plan {
             false => Ok(argument),
         };
         Ok(Plan {
+            myself: surroundings.pid,
+            own_group: surroundings.group,
             arguments: config.arguments.into_iter().map(expanded).collect::<Result<_, _>>()?,
             identity,
             no_new_privs: config.no_new_privs,
@@ -245,7 +251,8 @@ fn identity(config: &Config, surroundings: &Surroundings) -> Result<Option<Ident
     users.look_up(wish).map(Some).map_err(Error::User)
 }
 
-/// sexton's own variables are taken out, then those that are to be; the user's are set, and then those that are given.
+/// The program's environment: without sexton's own variables and those to be unset, then with the user's, then with those
+/// to be set.
 fn environment(
     config: &Config,
     identity: Option<&Identity>,
@@ -265,16 +272,16 @@ fn environment(
     Ok(environment)
 }
 
-/// The word as system calls take it.
+/// The word as a C string.
 pub fn c_string(word: &OsStr) -> Result<CString, Error> {
     CString::new(word.as_bytes()).map_err(|_| Error::Nul(word.to_owned()))
 }
 
-/// The place of the `LISTEN_PID` that names this process, and is to name the program. Any other is not meant for the
+/// The index of the `LISTEN_PID` that names this process and is to name the program. Any other is not meant for the
 /// program either.
 ///
-/// The number of its pidfd names a process as well, in newer versions of systemd. The program's is not known before it is there,
-/// and a process looks only at a number that it is given (sd_listen_fds(3)).
+/// Newer versions of systemd name the process by the number of its pidfd as well. The program's is not known before it
+/// exists, and a process looks only at a number that it is given (sd_listen_fds(3)).
 fn hand_sockets_on(environment: &mut Environment, pid: Pid) -> Option<usize> {
     let ours = format!("{}{pid}", crate::sys::exec::LISTEN_PID);
     let is_ours = |entry: &Entry| entry.to_bytes() == ours.as_bytes();

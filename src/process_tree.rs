@@ -17,8 +17,8 @@ const LONGEST_STAT: usize = 2048;
 /// How long a process's name can be (TASK_COMM_LEN in the kernel, with a NUL).
 const LONGEST_NAME: usize = 15;
 
-/// A process, as one look at `/proc/PID/stat` showed it (proc_pid_stat(5)). By the time that it is used it
-/// may be another, or gone.
+/// A process as `/proc/PID/stat` showed it (proc_pid_stat(5)). By the time that this is used, the PID may be another
+/// process's, or nobody's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its PID in the namespace that /proc was mounted for.
@@ -29,13 +29,13 @@ pub struct Process {
     pub group: Pid,
     /// Its session.
     pub session: Pid,
-    /// Its name, as it or its file chose it; for people, through [`printable`].
+    /// Its name, which it or its file has chosen; to be shown through [`printable`].
     pub name: Vec<u8>,
     /// The letter of its main thread's state: R, S, D, Z, T, t, X, I.
     pub state: u8,
-    /// How many threads it has. A dead one that is not reaped has one.
+    /// How many threads it has. A dead process that is not reaped has one.
     pub threads: u32,
-    /// When it was started, in clock ticks since boot. With the PID it tells one process from every other.
+    /// When it was started, in clock ticks since boot. Together with the PID it identifies a process.
     pub started: u64,
 }
 
@@ -45,13 +45,13 @@ impl Process {
         Process::look_up_with_owner(pid).ok().map(|(process, _)| process)
     }
 
-    /// Looks at one process and the user that it belongs to: the owner of its entry in /proc, which is its
-    /// effective user, or root where it may not be traced (proc(5)). The error is PermissionDenied where
-    /// /proc is mounted hidepid=1, NotFound or ESRCH where it is gone.
+    /// Looks at one process and its user: the owner of its entry in /proc, which is its effective user, or root where it
+    /// may not be traced (proc(5)). The error is PermissionDenied where /proc is mounted hidepid=1, NotFound or ESRCH where
+    /// the process is gone.
     pub fn look_up_with_owner(pid: Pid) -> io::Result<(Process, u32)> {
         let mut file = File::open(format!("/proc/{pid}/stat"))?;
         let mut line = [0; LONGEST_STAT];
-        // The kernel gives all of it in one piece.
+        // The kernel gives the whole line to one read.
         let length = file.read(&mut line)?;
         let process = Process::parse(&line[..length]).ok_or(io::ErrorKind::InvalidData)?;
         Ok((process, file.metadata()?.uid()))
@@ -62,19 +62,19 @@ impl Process {
         (self.pid, self.started) == (other.pid, other.started)
     }
 
-    /// Whether it is dead and waits for its parent to reap it. (One whose first thread has ended while others
-    /// go on shows the same letter, and nobody can reap it yet.)
+    /// Whether it is dead and waits for its parent to reap it. (A process whose first thread has ended while others go on
+    /// shows the same letter, and cannot be reaped yet.)
     pub fn is_zombie(&self) -> bool {
         self.state == b'Z' && self.threads <= 1
     }
 
     fn parse(stat: &[u8]) -> Option<Process> {
-        // The name is in brackets and may hold brackets and blanks itself: the last one closes it.
+        // The name is in brackets and may contain brackets and blanks: the last bracket closes it.
         let open = stat.iter().position(|byte| *byte == b'(')?;
         let close = stat.iter().rposition(|byte| *byte == b')')?;
         let number = |field: &[u8]| std::str::from_utf8(field).ok()?.trim().parse::<u64>().ok();
         let pid = |field: &[u8]| number(field).and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-        // From the third field of the man page on.
+        // From the man page's third field on.
         let mut fields = stat.get(close + 2..)?.split(|byte| *byte == b' ');
         Some(Process {
             pid: pid(stat.get(..open)?)?,
@@ -91,13 +91,13 @@ impl Process {
     }
 }
 
-/// Every process of the PID namespace that can be seen, in the order of the PIDs. An error means that there
-/// is no /proc to look into; a process that vanishes meanwhile is left out.
+/// Every visible process of the PID namespace, in the order of the PIDs. An error means that there is no /proc to look
+/// into; a process that vanishes meanwhile is left out.
 pub fn all() -> io::Result<Vec<Process>> {
     Ok(pids()?.filter_map(Process::look_up).collect())
 }
 
-/// The PID of every process that can be seen, in their order. An error means that there is no /proc to look into.
+/// The PID of every visible process, in order. An error means that there is no /proc to look into.
 pub fn pids() -> io::Result<impl Iterator<Item = Pid>> {
     Ok(pids_in(proc()?))
 }
@@ -110,13 +110,13 @@ fn proc() -> io::Result<fs::ReadDir> {
     }
 }
 
-/// What /proc there is.
+/// Which PID namespace's /proc there is.
 #[derive(Debug)]
 pub enum Proc {
     /// This PID namespace's.
     Ours,
-    /// Another's. In a new namespace it is the outer one's until somebody mounts another (unshare(1) without
-    /// --mount-proc): then its PIDs are not those that kill(2) takes here.
+    /// Another's. A new namespace has the outer one's until another is mounted (unshare(1) without --mount-proc); its PIDs
+    /// are not those that kill(2) takes here.
     Foreign,
     /// None.
     Missing(io::Error),
@@ -132,7 +132,7 @@ pub fn whose_proc() -> Proc {
     match fs::read_to_string("/proc/self/status") {
         Ok(status) if is_ours(&status, nix::unistd::getpid()) => Proc::Ours,
         Ok(_) => Proc::Foreign,
-        // The link is there in every /proc, and leads nowhere in one of a namespace that does not have us.
+        // Every /proc has the link. In that of a namespace that this process is not in, it leads nowhere.
         Err(_) if fs::symlink_metadata("/proc/self").is_ok() => Proc::Foreign,
         Err(error) => Proc::Missing(error),
     }
@@ -150,11 +150,10 @@ fn pids_in(proc: fs::ReadDir) -> impl Iterator<Item = Pid> {
     proc.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).map(Pid::from_raw)
 }
 
-/// Every process below one, its children first; not those that `leave_out` names, nor what is below them.
-/// Empty where there is no /proc.
+/// Every process below one, its children first, without those that `leave_out` names and what is below them. Empty where
+/// there is no /proc.
 ///
-/// A process whose parent dies while /proc is read has a parent in the listing that is not in it: then it is
-/// read again.
+/// When a process's parent dies while /proc is read, the parent may be missing from the listing: then /proc is read again.
 pub fn descendants(of: Pid, leave_out: impl Fn(&Process) -> bool) -> Vec<Process> {
     const ATTEMPTS: usize = 5;
     let mut listing = Vec::new();
@@ -186,8 +185,8 @@ fn below(of: Pid, listing: &[Process], leave_out: impl Fn(&Process) -> bool) -> 
     found
 }
 
-/// Whether nobody outside of a process group, but in its session, is the parent of one in it: then nobody is there who
-/// could resume it (setpgid(2), NOTES).
+/// Whether a process group is orphaned: no member has a parent that is in the same session and outside of the group, and
+/// so could resume it (setpgid(2), NOTES).
 pub fn is_orphaned(group: Pid) -> bool {
     let listing = all().unwrap_or_default();
     let by_pid: HashMap<Pid, &Process> = listing.iter().map(|process| (process.pid, process)).collect();
@@ -213,7 +212,7 @@ pub fn own_children() -> Vec<Pid> {
     }
 }
 
-/// A process for people: its PID and, where /proc has it, its name, as in `7 (nginx)`.
+/// A process as it is shown: its PID and, where /proc has it, its name, as in `7 (nginx)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pid: Pid,
@@ -221,20 +220,16 @@ pub struct Named {
 }
 
 impl Named {
-    /// Looks the name up now: it is gone with the process.
+    /// Looks the name up now: it is gone with the process. In another namespace's /proc the PID is another process's.
     pub fn look_up(pid: Pid) -> Named {
-        // In another namespace's /proc the PID is somebody else's. As there may be a name to look up for each of a storm of
-        // orphans, this is not as sure as `whose_proc`, and quicker: PID 1 is not 1 there.
-        let myself = nix::unistd::getpid().to_string();
-        let is_ours = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == myself.as_str());
-        let name = if is_ours { fs::read(format!("/proc/{pid}/comm")).ok() } else { None };
+        let name = if is_proc_ours() { fs::read(format!("/proc/{pid}/comm")).ok() } else { None };
         Named { pid, name: name.map(|name| printable(name.strip_suffix(b"\n").unwrap_or(&name))) }
     }
 
     /// A child that executes the file, and has this process's name until then (`begin_new_exec` in the kernel).
     pub fn look_up_started(pid: Pid, file: &OsStr) -> Named {
         let seen = Named::look_up(pid);
-        if seen.name != Named::look_up(nix::unistd::getpid()).name || seen.name.is_none() {
+        if seen.name.is_none() || seen.name != Named::look_up(nix::unistd::getpid()).name {
             return seen;
         }
         let name = Path::new(file).file_name().unwrap_or(file).as_bytes();
@@ -251,8 +246,8 @@ impl fmt::Display for Named {
     }
 }
 
-/// A process chooses its own name: nothing in it may move the cursor, end the line, turn the direction of
-/// writing, or look like the brackets around it.
+/// Makes a name that a process has chosen safe to show: nothing in it may move the cursor, end the line, change the
+/// direction of writing, or look like the brackets around it.
 pub fn printable(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for c in String::from_utf8_lossy(bytes).chars() {

@@ -8,9 +8,7 @@ use log::warn;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::unistd::{
-    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpid, getppid, getsid,
-};
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getpid, getppid, getsid};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -56,7 +54,10 @@ fn run_under(config: Config, tell: Tell, signals: &SignalGuard) -> Result<Outcom
     if let Group::Session(session) = plan.group {
         session.give_up_terminal();
     }
-    supervisor.about_to_start(signals::pending());
+    if plan.group == Group::Shared {
+        // The terminal may have sent them to the whole group, and the program is not in it yet.
+        supervisor.missed(signals::pending());
+    }
     let explain = |candidate, errno| spawn::explain(&plan, &image, candidate, errno).encode();
     let started = exec::start(&image, &explain).map_err(|errno| Error::step("start a process", errno))?;
     let program = started.program;

@@ -119,9 +119,7 @@ fn as_seen_from_here(plan: &Plan, file: &CString) -> CString {
 pub fn error(plan: &Plan, image: &Image, failure: Failure) -> Error {
     match failure {
         Failure::Step(index, errno) => Error::step(describe(&image.steps[index]), errno),
-        Failure::Exec(errno, text) => {
-            Error::Exec(Box::new(ExecFailure::decode(&plan.program, errno, &text)))
-        }
+        Failure::Exec(errno, text) => Error::Exec(Box::new(ExecFailure::decode(&plan.program, errno, &text))),
     }
 }
 

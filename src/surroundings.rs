@@ -13,7 +13,7 @@ use crate::users::Users;
 /// Where sexton finds itself.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// sexton's own PID, as it sees it itself.
+    /// sexton's PID in its own PID namespace.
     pub pid: Pid,
     /// Its parent; `None` where that is outside of this PID namespace.
     pub parent: Option<Pid>,
@@ -29,21 +29,21 @@ pub struct Surroundings {
     pub child_signal_ignored: bool,
     /// Its environment.
     pub environment: Environment,
-    /// Where users are looked up; read only if one is asked for.
+    /// The users; read only if the program is to run as one.
     pub users: Option<Users>,
 }
 
 /// A controlling terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControllingTerminal {
-    /// How to get at it.
+    /// The descriptor that leads to it.
     pub terminal: Terminal,
-    /// The process group in its foreground, which need not exist any more.
+    /// The process group in its foreground, which may be gone.
     pub foreground_group: Pid,
 }
 
 impl Surroundings {
-    /// Reads them, as far as the wishes need them. The guard knows what had to be changed before.
+    /// Reads them, as far as the wishes need them. The guard knows what was true before it changed it.
     pub fn read(config: &Config, signals: &SignalGuard) -> Surroundings {
         let pid = getpid();
         let parent = getppid();
@@ -66,12 +66,12 @@ impl Surroundings {
         self.pid.as_raw() == 1
     }
 
-    /// Whether sexton leads its session, as a program does that ssh or tmux started.
+    /// Whether sexton leads its session, as a program that ssh or tmux has started does.
     pub fn is_session_leader(&self) -> bool {
         self.session == self.pid
     }
 
-    /// Whether sexton is a part of a shell's job.
+    /// Whether sexton is part of a shell's job.
     pub fn is_terminal_job(&self) -> bool {
         !self.is_init() && !self.is_session_leader() && self.terminal.is_some()
     }

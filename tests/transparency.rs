@@ -39,6 +39,8 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("transparency::t4_works_without_dev", reaping, works_without_dev);
     suite.in_modes("transparency::t4_works_on_a_read_only_root", reaping, works_on_a_read_only_root);
     suite.in_modes("transparency::t4_works_as_nobody", reaping, works_as_nobody);
+    suite.in_modes("transparency::t6_works_without_signalfd", reaping, works_without_signalfd);
+    suite.in_modes("transparency::t6_works_without_a_free_descriptor", reaping, works_without_descriptors);
     suite.in_modes("transparency::t5_silent_by_default", Mode::ALL, silent_by_default);
     suite.in_modes("transparency::t5_nothing_on_stdout_even_at_vvv", reaping, nothing_on_stdout);
     suite.in_modes("transparency::t5_closed_stderr_is_no_reason_to_end", reaping, closed_stderr);
@@ -264,7 +266,11 @@ fn status_with_all_blocked(mode: Mode) {
 /// The exit code arrives, and a signal is passed on.
 fn does_the_main_job(init: impl Fn() -> Init) {
     assert_eq!(init().shell("exit 43").run().ending, Ending::Exited(43));
-    let mut running = init().program(probe("print_signals")).spawn();
+    passes_a_signal(init());
+}
+
+fn passes_a_signal(init: Init) {
+    let mut running = init.program(probe("print_signals")).spawn();
     running.ready();
     running.signal(10);
     assert_eq!(running.received().number, 10);
@@ -296,6 +302,22 @@ fn kills_without_proc(mode: Mode) {
     let finished = init.shell("exec sleep 1000").run();
     assert_eq!(finished.ending, Ending::Exited(124));
     assert!(finished.stderr.contains("the program was ended by SIGKILL"), "{}", finished.stderr);
+}
+
+fn works_without_signalfd(mode: Mode) {
+    sexton_only();
+    does_the_main_job(|| Init::new(mode).world("no-signalfd"));
+    let init = || Init::new(mode).world("no-signalfd");
+    let finished = init().options(["--timeout", "100ms"]).shell("exec sleep 1000").run();
+    assert_eq!(finished.ending, Ending::Exited(124));
+    let warnings: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("signalfd")).collect();
+    assert_eq!(warnings.len(), 1, "{}", finished.stderr);
+}
+
+/// sexton's start takes none, and without a signalfd it waits in another way. (The program is static, and needs none.)
+fn works_without_descriptors(mode: Mode) {
+    sexton_only();
+    passes_a_signal(Init::new(mode).world("limit=nofile:3:3"));
 }
 
 fn works_without_dev(mode: Mode) {

@@ -59,10 +59,19 @@ fn a_session_of_its_own_gets_the_terminal_that_sexton_leads() {
         (plan.group, plan.stops)
     };
     let (none, stdin) = (None, Some(Terminal::Standard(0)));
-    assert_eq!(session(&surroundings(1, 1, 1, Some(1))), (Group::Session(Session { terminal: stdin, parting_signal: None }), Stops::Undo));
-    assert_eq!(session(&surroundings(200, 200, 200, None)), (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Undo));
+    assert_eq!(
+        session(&surroundings(1, 1, 1, Some(1))),
+        (Group::Session(Session { terminal: stdin, parting_signal: None }), Stops::Undo)
+    );
+    assert_eq!(
+        session(&surroundings(200, 200, 200, None)),
+        (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Undo)
+    );
     let job = surroundings(200, 200, 100, Some(200));
-    assert_eq!(session(&job), (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Follow));
+    assert_eq!(
+        session(&job),
+        (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Follow)
+    );
     assert_eq!(
         session(&surroundings(200, 200, 100, None)),
         (Group::Session(Session { terminal: none, parting_signal: None }), Stops::Follow)

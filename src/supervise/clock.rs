@@ -1,22 +1,22 @@
-//! The time, looked at only where something depends on it.
+//! The time, read only where something depends on it.
 
 use std::cell::OnceCell;
 use std::time::Instant;
 
-/// The time of one step, the same however often it is asked for.
+/// The time of one event, the same however often it is asked for.
 ///
-/// Where nothing has a deadline nobody asks, and then the clock is not read: the vDSO that reads it (vdso(7)) would be
-/// two page faults more in a start.
+/// Where nothing has a deadline nothing asks, and the clock is not read: the vDSO that reads it (vdso(7)) would cost a
+/// start two more page faults.
 #[derive(Debug, Default)]
 pub struct Now(OnceCell<Instant>);
 
 impl Now {
-    /// The time when it is asked for first.
+    /// The time at which it is first asked for.
     pub fn when_asked() -> Now {
         Now::default()
     }
 
-    /// What it is.
+    /// Reads the clock the first time.
     pub fn get(&self) -> Instant {
         *self.0.get_or_init(Instant::now)
     }

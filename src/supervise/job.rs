@@ -69,13 +69,13 @@ impl Arrival {
 
 impl Job {
     /// The program is about to be started.
-    pub fn new(plan: &Plan, myself: Pid) -> Job {
+    pub fn new(plan: &Plan) -> Job {
         Job {
             rewrites: plan.rewrites.clone(),
             group: plan.group,
             stops: plan.stops,
             delivers_to_tree: plan.delivery == Delivery::Tree,
-            myself,
+            myself: plan.myself,
             missed: SignalSet::EMPTY,
             stop_is_on_its_way: false,
             undo_from: None,
@@ -83,11 +83,9 @@ impl Job {
         }
     }
 
-    /// Takes note of the signals that are pending just before the program is started.
+    /// Takes note of signals that have come before the program is in the group that it shares.
     pub fn missed(&mut self, missed: SignalSet) {
-        if self.group == Group::Shared {
-            self.missed = missed;
-        }
+        self.missed = missed;
     }
 
     /// Whether it matters if a signal's sender is in sexton's process group.

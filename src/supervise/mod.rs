@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::errno::Errno;
-use nix::unistd::{Pid, getpid};
+use nix::unistd::Pid;
 
 use self::clock::Now;
 use self::delivery::Delivery;
@@ -56,12 +56,12 @@ pub struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     /// The program's time begins now.
     pub fn new(plan: &'a Plan, tell: Tell) -> Supervisor<'a> {
-        let lifetime = Lifetime::new(plan, Job::new(plan, getpid()), &Now::when_asked());
-        Supervisor { plan, tell, lifetime, teardown: teardown::strategy() }
+        let lifetime = Lifetime::new(plan, Job::new(plan), &Now::when_asked());
+        Supervisor { plan, tell, lifetime, teardown: teardown::strategy(plan) }
     }
 
-    /// To be called just before the program is started: it is too late for the signals that are pending then.
-    pub fn about_to_start(&mut self, pending: SignalSet) {
+    /// Takes note of signals that have come before the program is in the group that it shares.
+    pub fn missed(&mut self, pending: SignalSet) {
         self.lifetime.job.missed(pending);
     }
 
@@ -88,7 +88,7 @@ impl<'a> Supervisor<'a> {
             reaping: Reaping::Now,
             died_since_the_end: None,
             teardown: self.teardown,
-            foreground: Foreground::new(self.plan.group),
+            foreground: Foreground::new(self.plan),
             forwarded: BTreeMap::new(),
             try_again: None,
         };
@@ -191,8 +191,8 @@ impl Running<'_> {
 
     fn signal(&mut self, received: Received) {
         let Received { signal, .. } = received;
-        let from_own_group = self.lifetime.job.asks_for_senders_group(signal)
-            && self.foreground.is_from_own_group(received);
+        let from_own_group =
+            self.lifetime.job.asks_for_senders_group(signal) && self.foreground.is_from_own_group(received);
         let Some(arrival) = self.lifetime.job.arrival(received, from_own_group) else { return };
         (self.tell)(&News::Received { signal, becomes: arrival.becomes });
         self.step(|lifetime, now, effects| lifetime.signal(arrival, now, effects));

@@ -2,9 +2,9 @@
 
 use log::{debug, warn};
 use nix::errno::Errno;
-use nix::unistd::{Pid, getpgid, getpgrp};
+use nix::unistd::{Pid, getpgid};
 
-use crate::plan::Group;
+use crate::plan::{Group, Plan};
 use crate::process_tree::{self, Process};
 use crate::signal::Signal;
 use crate::sys::process;
@@ -30,9 +30,9 @@ pub enum Followed {
 }
 
 impl Foreground {
-    /// To be called by the process that is to be the program's parent.
-    pub fn new(group: Group) -> Foreground {
-        Foreground { group, own_group: getpgrp() }
+    /// As the plan has it.
+    pub fn new(plan: &Plan) -> Foreground {
+        Foreground { group: plan.group, own_group: plan.own_group }
     }
 
     /// Whether a process of sexton's own group sent the signal.

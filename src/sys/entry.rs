@@ -8,7 +8,7 @@ use crate::environment::Entry;
 
 /// The arguments, the program's own name first.
 ///
-/// std has them too, but a musl build sets them up only in the Rust runtime that sexton does without.
+/// std has them too, but with musl only the Rust runtime sets them up, and sexton runs without it.
 ///
 /// # Safety
 /// `argv` must be what the C runtime passes to `main`: `argc` pointers to strings that live as long as
@@ -41,8 +41,8 @@ pub(crate) fn executed_file() -> Option<std::path::PathBuf> {
     Some(std::ffi::OsStr::from_bytes(name.to_bytes()).into())
 }
 
-/// The environment as it is, to the byte: std leaves out entries without `=`. Nothing is copied: as long as sexton
-/// runs nobody changes it, and when it is done it has let go of it. (What setenv(3) replaces stays where it is.)
+/// The environment, byte for byte: std leaves out entries without `=`. Nothing is copied, as nothing changes it while
+/// sexton runs, and nothing refers to it afterwards. (setenv(3) leaves the old string where it is.)
 pub(crate) fn environment() -> Vec<Entry> {
     unsafe extern "C" {
         static environ: *const *const c_char;
@@ -59,7 +59,7 @@ pub(crate) fn environment() -> Vec<Entry> {
         if string.is_null() {
             return entries;
         }
-        // SAFETY: every entry before the null is a C string, which stays where it is unless somebody changes the
+        // SAFETY: every entry before the null is a C string, which stays where it is unless something changes the
         // environment.
         let string = unsafe { CStr::from_ptr(string) };
         entries.push(Cow::Borrowed(string));

@@ -92,7 +92,7 @@ pub const LISTEN_PID: &str = "LISTEN_PID=";
 /// Starts the program. All signals must be blocked, and this process must have one thread.
 pub fn start(image: &Image, explain: Explain<'_>) -> Result<Started, Errno> {
     let note = Note::new()?;
-    match process::fork()? {
+    match process::fork_to_exec()? {
         ForkResult::Child => {
             note.write(&become_program(image, explain));
             // SAFETY: ends this process without running what the parent has registered with atexit(3).

@@ -1,4 +1,4 @@
-//! System calls that nix does not have as they are needed here. The one place with `unsafe`.
+//! System calls that nix does not have in the form that is needed here. The only place with `unsafe`.
 //!
 //! libc's signal sets leave out the signals that it keeps for itself (32 and 33 in glibc, up to 34 in musl), so masks,
 //! waiting and queueing go to the kernel with sets of 64 bits.

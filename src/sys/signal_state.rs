@@ -143,7 +143,7 @@ pub fn stop_self(signal: Signal, is_overtaken: impl Fn() -> bool) -> bool {
         }
         return is_continued();
     }
-    let was_ignored = action(signal).sa_sigaction == libc::SIG_IGN;
+    let before = action(signal);
     set_default(signal);
     let _ = raise(signal.as_raw());
     let this = SignalSet::EMPTY.with(signal);
@@ -154,9 +154,7 @@ pub fn stop_self(signal: Signal, is_overtaken: impl Fn() -> bool) -> bool {
         set_mask(SignalSet::from_bits(!this.bits()));
         set_mask(SignalSet::ALL);
     }
-    if was_ignored {
-        set_ignored(signal);
-    }
+    set_action(signal, before);
     is_continued() || overtaken
 }
 

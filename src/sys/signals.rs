@@ -346,9 +346,8 @@ pub fn send(process: Pid, signal: Signal, payload: Option<Payload>) -> Result<()
     // SAFETY: a siginfo_t is larger than a QueuedInfo and aligned alike.
     unsafe { info.as_mut_ptr().cast::<QueuedInfo>().write(queued) };
     // SAFETY: the pointer is to a whole siginfo_t.
-    let result = unsafe {
-        libc::syscall(libc::SYS_rt_sigqueueinfo, process.as_raw(), signal.as_raw(), info.as_ptr())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, process.as_raw(), signal.as_raw(), info.as_ptr()) };
     checked(result).map(drop)
 }
 

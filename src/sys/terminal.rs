@@ -10,17 +10,17 @@ use nix::unistd::Pid;
 
 use super::checked;
 
-/// The controlling terminal, by whichever of sexton's descriptors leads to it.
+/// The controlling terminal, by a descriptor that leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
     /// stdin, stdout or stderr.
     Standard(i32),
-    /// None of those; it is to be had as `/dev/tty`.
+    /// None of those: `/dev/tty`.
     DevTty,
 }
 
-/// How many columns the terminal has that the descriptor leads to (TIOCGWINSZ, ioctl_tty(2)); `None` where it
-/// is no terminal, or does not know.
+/// The width of the terminal that the descriptor leads to, in columns (TIOCGWINSZ, ioctl_tty(2)); `None` where it is no
+/// terminal, or does not know.
 #[cfg(feature = "cli")]
 pub fn columns(descriptor: BorrowedFd<'_>) -> Option<u16> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
@@ -31,7 +31,6 @@ pub fn columns(descriptor: BorrowedFd<'_>) -> Option<u16> {
 }
 
 /// Makes the terminal on stdin this session's, unless another session has it (TIOCSCTTY, ioctl_tty(2)).
-/// Async-signal-safe.
 pub fn control_standard_input() -> Result<(), Errno> {
     let steal: libc::c_int = 0;
     // SAFETY: the request takes an integer.
@@ -48,8 +47,8 @@ impl Terminal {
         standard.chain([Terminal::DevTty]).find(|terminal| terminal.foreground_group().is_some())
     }
 
-    /// The process group that is in the foreground, to which the keyboard's signals go. There is none to be had where
-    /// this does not lead to the controlling terminal.
+    /// The process group in the foreground, which gets the keyboard's signals. `None` where this does not lead to the
+    /// controlling terminal.
     pub fn foreground_group(self) -> Option<Pid> {
         self.with_descriptor(|descriptor| {
             // SAFETY: takes an integer.
@@ -58,7 +57,7 @@ impl Terminal {
         })?
     }
 
-    /// Puts a process group in the foreground. SIGTTOU must be blocked. Async-signal-safe.
+    /// Puts a process group in the foreground. SIGTTOU must be blocked.
     pub fn set_foreground_group(self, group: Pid) -> Result<(), Errno> {
         let result = self.with_descriptor(|descriptor| {
             // SAFETY: takes integers.
@@ -77,8 +76,8 @@ impl Terminal {
         result.unwrap_or_else(|| Err(Errno::last()))
     }
 
-    /// `None` where it cannot be opened, and then `errno` is set. Most starts come here without a terminal, and nobody
-    /// asks why: nix's table of errors would be a page more to set foot on.
+    /// `None` where it cannot be opened, and then `errno` is set. Most starts come here without a terminal, and the reason
+    /// does not matter: nix's table of errors would be one more page to touch.
     fn with_descriptor<T>(self, act: impl FnOnce(i32) -> T) -> Option<T> {
         let Terminal::Standard(descriptor) = self else {
             // SAFETY: the path is a C string.

@@ -99,6 +99,7 @@ fn take(step: &str) -> Result {
         "hesitant-writes" => raw::refuse(libc::SYS_pwritev2, Errno::EAGAIN),
         // As Docker's seccomp profile does.
         "no-unshare" => raw::refuse(libc::SYS_unshare, Errno::EPERM),
+        "no-signalfd" => raw::refuse(libc::SYS_signalfd4, Errno::ENOSYS),
         "umask" => {
             umask(Mode::from_bits_truncate(
                 u32::from_str_radix(value, 8).map_err(|error| error.to_string())?,

@@ -25,7 +25,7 @@ struct Case {
 
 /// A program of its own group, with nothing above it that could resume it.
 fn plan() -> Plan {
-    Plan { stops: Stops::Undo, ..plan::tests::plain() }
+    Plan { stops: Stops::Undo, myself: MYSELF, ..plan::tests::plain() }
 }
 
 fn case(change: impl FnOnce(&mut EndingPolicy)) -> Case {
@@ -36,7 +36,7 @@ fn case_of(change: impl FnOnce(&mut Plan)) -> Case {
     let mut plan = plan();
     change(&mut plan);
     let now = Instant::now();
-    Case { lifetime: Lifetime::new(&plan, Job::new(&plan, MYSELF), &now.into()), now }
+    Case { lifetime: Lifetime::new(&plan, Job::new(&plan), &now.into()), now }
 }
 
 impl Case {

@@ -12,9 +12,9 @@ use nix::unistd::Pid;
 
 use self::init::Init;
 use self::subreaper::Subreaper;
+use crate::plan::{Adoption, Plan};
 use crate::process_tree::{Named, Process};
 use crate::signal::Signal;
-use crate::sys::process;
 
 /// How many processes a message names.
 const NAMED_AT_MOST: usize = 8;
@@ -52,8 +52,11 @@ pub trait Teardown {
 }
 
 /// The strategy for this process. To be called before the program is started.
-pub fn strategy() -> Box<dyn Teardown> {
-    if process::is_init() { Box::new(Init::default()) } else { Box::new(Subreaper::new()) }
+pub fn strategy(plan: &Plan) -> Box<dyn Teardown> {
+    match plan.adoption {
+        Adoption::Init => Box::new(Init::default()),
+        Adoption::Subreaper { .. } | Adoption::None => Box::new(Subreaper::new(plan.myself)),
+    }
 }
 
 /// Logs which processes are still there although they were asked to end.
@@ -71,9 +74,8 @@ pub fn tell_of_survivors(teardown: &dyn Teardown, program: Option<Pid>) {
 }
 
 fn list(processes: &[Pid]) -> String {
-    let names = |pids: &[Pid]| {
-        pids.iter().map(|pid| Named::look_up(*pid).to_string()).collect::<Vec<_>>().join(", ")
-    };
+    let names =
+        |pids: &[Pid]| pids.iter().map(|pid| Named::look_up(*pid).to_string()).collect::<Vec<_>>().join(", ");
     match processes.len() {
         0 => "what is left".to_owned(),
         1..=NAMED_AT_MOST => names(processes),

@@ -56,13 +56,11 @@ struct Killing {
 
 impl Subreaper {
     /// To be called before the program is started.
-    pub fn new() -> Subreaper {
-        let myself = nix::unistd::getpid();
+    pub fn new(myself: Pid) -> Subreaper {
         let mut subreaper =
             Subreaper { myself, strangers: Vec::new(), is_proc_ours: OnceCell::new(), killing: None };
         if process::has_children() {
-            subreaper.strangers =
-                subreaper.children(None).into_iter().filter_map(Process::look_up).collect();
+            subreaper.strangers = subreaper.children(None).into_iter().filter_map(Process::look_up).collect();
         }
         subreaper
     }
