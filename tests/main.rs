@@ -12,6 +12,7 @@ mod ending;
 mod engines;
 mod examples;
 mod exec_failure;
+mod floods;
 mod hard_leftovers;
 mod identity;
 mod inspect;
@@ -53,6 +54,7 @@ fn run_tests() {
     let mut suite = support::Suite::default();
     transparency::tests(&mut suite);
     signals::tests(&mut suite);
+    floods::tests(&mut suite);
     reaping::tests(&mut suite);
     ending::tests(&mut suite);
     exec_failure::tests(&mut suite);
