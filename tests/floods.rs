@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Ending, Init, Mode, Running, Suite, measured, probe};
+use crate::support::{Ending, Init, Mode, Running, Suite, deadline, measured, probe, process};
 
 pub(crate) fn tests(suite: &mut Suite) {
     let reaping = Mode::REAPING;
@@ -23,6 +23,8 @@ pub(crate) fn tests(suite: &mut Suite) {
     ] {
         suite.alone_in_modes(&format!("floods::s9_{name}"), reaping, test);
     }
+    let modes = &[Mode::Child, Mode::Subreaper, Mode::Pid1];
+    suite.in_modes("floods::s9_what_cannot_be_passed_on_takes_no_memory", modes, no_memory_for_a_queue);
 }
 
 /// Those that the kernel hands out before SIGTERM and SIGCHLD.
@@ -165,4 +167,36 @@ fn real_time_stop_signal_in_a_storm(mode: Mode) {
         running.signal(RTMIN_3);
         end(running, start, Ending::Exited(128 + RTMIN_3))
     });
+}
+
+/// For three seconds the program queues signals for the init, which come back to the program and find no room.
+///
+/// As root the test gives it a user of its own, because what is queued is counted for each user.
+fn no_memory_for_a_queue(mode: Mode) {
+    let mut init = Init::new(mode).world("limit=sigpending:10000:20000");
+    if nix::unistd::geteuid().is_root() {
+        init = init.user(1_000_000 + 4 * std::process::id() + mode as u32);
+    }
+    let mut running = init.program(probe("queue_signals")).args(["3"]).spawn();
+    running.ready();
+    process::wait_until_idle(running.pid);
+    let memory = |running: &Running| process::anonymous_kib(running.pid).expect("it is the test's to read");
+    let before = memory(&running);
+    running.write_line("go");
+    running.signal(15);
+    let mut most = before;
+    while !running.stdout.text_until(Duration::from_millis(20), |text| text.contains("sent ")) {
+        most = most.max(memory(&running));
+    }
+    most = most.max(memory(&running));
+    assert_eq!(running.next_line().text, "term", "it passes the queue");
+    let sent = running.next_line().text.strip_prefix("sent ").and_then(|count| count.parse::<u64>().ok());
+    let sent = sent.expect("the program says how many were accepted");
+    assert!(sent >= 1_000, "only {sent} were sent");
+    let growth = format!("memory: {before} KiB before, {most} KiB with {sent} signals sent in vain");
+    assert!(most - before <= 1024, "{growth}");
+    measured(&growth);
+    let received = running.stdout.line(3, deadline()).map(|line| line.text);
+    assert_eq!(received, Some(format!("received {sent}")));
+    assert_eq!(running.wait(), Ending::Exited(0));
 }
