@@ -1,41 +1,44 @@
 //! How much may be handed to a program, and which part is too much (execve(2), "Limits on size of arguments").
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt as _;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{SysconfVar, sysconf};
 
-use super::reason::Reason;
-use super::tell::Shown;
+use super::reason::{Reason, shown};
 
-/// A single string may have this many pages (MAX_ARG_STRLEN).
+/// The limit on one string, in pages (MAX_ARG_STRLEN).
 const PAGES_OF_A_STRING: usize = 32;
-/// All together get at least this much (ARG_MAX), and at most three quarters of the usual stack.
+/// The limit on all strings together is at least this (ARG_MAX), and at most three quarters of the usual stack.
 const LEAST: usize = 128 * 1024;
 const MOST: usize = 6 * 1024 * 1024;
 
 /// Why these are too much for execve(2).
-pub fn reason(file: &CStr, arguments: &[&CStr], environment: &[&CStr]) -> Reason {
-    let string_limit = PAGES_OF_A_STRING * page_size();
-    let size = |string: &&CStr| string.to_bytes_with_nul().len();
-    let long = |strings: &[&CStr]| strings.iter().position(|string| size(string) > string_limit);
-    if let Some(index) = long(arguments) {
-        let what = format!("argument {index}");
-        return Reason::StringTooLong { what, bytes: size(&arguments[index]), limit: string_limit };
+pub fn reason(file: &CStr, arguments: &[impl AsRef<CStr>], environment: &[impl AsRef<CStr>]) -> Reason {
+    let size = |string: &CStr| string.to_bytes_with_nul().len();
+    let arguments: Vec<&CStr> = arguments.iter().map(AsRef::as_ref).collect();
+    let environment: Vec<&CStr> = environment.iter().map(AsRef::as_ref).collect();
+    let limit = PAGES_OF_A_STRING * page_size();
+    let is_too_long = |string: &&CStr| size(string) > limit;
+    if let Some(index) = arguments.iter().position(is_too_long) {
+        return Reason::StringTooLong {
+            what: format!("argument {index}"),
+            bytes: size(arguments[index]),
+            limit,
+        };
     }
-    if let Some(index) = long(environment) {
-        let name = environment[index].to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
-        let what = format!("the environment variable {}", Shown(name));
-        return Reason::StringTooLong { what, bytes: size(&environment[index]), limit: string_limit };
+    if let Some(entry) = environment.iter().copied().find(is_too_long) {
+        let name = entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+        let what = format!("the environment variable {}", shown(OsStr::from_bytes(name)));
+        return Reason::StringTooLong { what, bytes: size(entry), limit };
     }
-    let strings = || arguments.iter().chain(environment);
-    let pointers = (arguments.len() + environment.len()) * size_of::<usize>();
-    let bytes = file.to_bytes_with_nul().len() + strings().map(size).sum::<usize>() + pointers;
-    Reason::ArgumentsTooLong { bytes, limit: limit() }
+    let strings = arguments.iter().chain(&environment).map(|string| size(string) + size_of::<usize>());
+    Reason::ArgumentsTooLong { bytes: size(file) + strings.sum::<usize>(), limit: limit_on_all() }
 }
 
 /// bprm_stack_limits() in fs/exec.c.
-fn limit() -> usize {
+fn limit_on_all() -> usize {
     let stack = getrlimit(Resource::RLIMIT_STACK).map_or(u64::MAX, |(soft, _)| soft);
     usize::try_from(stack / 4).unwrap_or(usize::MAX).clamp(LEAST, MOST)
 }
@@ -64,7 +67,10 @@ mod tests {
 
     #[test]
     fn all_together_are_counted_with_their_pointers() {
-        let Reason::ArgumentsTooLong { bytes, limit } = reason(c"/a", &[c"word"; 100], &[]) else { panic!() };
+        const NONE: &[&CStr] = &[];
+        let Reason::ArgumentsTooLong { bytes, limit } = reason(c"/a", &[c"word"; 100], NONE) else {
+            panic!()
+        };
         assert_eq!(bytes, 3 + 100 * (5 + size_of::<usize>()));
         assert!((LEAST..=MOST).contains(&limit));
     }

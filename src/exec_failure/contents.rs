@@ -1,4 +1,4 @@
-//! What a file that should be a program is, by its first bytes, as the kernel looks at them.
+//! What a file that should be a program is, by its first bytes, as the kernel reads them.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,55 +12,31 @@ use elf::endian::{AnyEndian, EndianParse as _};
 use elf::file::{Class, FileHeader};
 use elf::segment::SegmentTable;
 
-/// How much of a file the kernel looks at to tell what it is (BINPRM_BUF_SIZE).
+use super::reason::Reason;
+
+/// How much of a file the kernel reads to tell what it is (BINPRM_BUF_SIZE).
 const HEAD: usize = 256;
-/// A longer path is no path (PATH_MAX).
+/// The kernel takes no longer path (PATH_MAX).
 const LONGEST_PATH: u64 = 4096;
 /// The kernel reads no longer table of segments (load_elf_phdrs() in fs/binfmt_elf.c).
 const LONGEST_TABLE: usize = 65536;
 
 /// What a file is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// Nothing is in it.
-    Empty,
-    /// An ELF file.
-    Elf(Elf),
-    /// It claims to be an ELF file, and its header makes no sense.
-    DamagedElf,
-    /// A script, by its `#!` line.
-    Script(Interpreter),
+    /// An ELF program or library.
+    Elf {
+        /// By the name that uname(2) has for it.
+        architecture: String,
+        /// The dynamic loader it asks for; a static program asks for none.
+        loader: Option<PathBuf>,
+    },
+    /// A script for this interpreter.
+    Script(PathBuf),
     /// Text without `#!`.
     Text,
-    /// A program for something else, named.
-    Foreign(&'static str),
-    /// Anything else.
-    Other,
-}
-
-/// The header of an ELF file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elf {
-    /// The architecture it is for, by the name that uname(2) has for it.
-    pub architecture: String,
-    /// What it is, where it is no program and no library.
-    pub not_a_program: Option<&'static str>,
-    /// The dynamic loader it asks for; a static program asks for none.
-    pub loader: Option<PathBuf>,
-}
-
-/// Who a `#!` line says is to run the script.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Interpreter {
-    /// This program.
-    Path(PathBuf),
-    /// This program, and the line ends in carriage return and line feed: the kernel takes the carriage return
-    /// for the last letter of the path.
-    PathAndCarriageReturn(PathBuf),
-    /// Nobody is named.
-    Nobody,
-    /// The line is longer than the kernel reads.
-    TooLong,
+    /// Nothing that anybody could execute.
+    Unusable(Reason),
 }
 
 impl Contents {
@@ -71,21 +47,19 @@ impl Contents {
         let length = read_up_to(&file, &mut head, 0)?;
         let head = &head[..length];
         Ok(match head {
-            [] => Contents::Empty,
-            [0x7f, b'E', b'L', b'F', ..] => {
-                Elf::read(&file, head).map_or(Contents::DamagedElf, Contents::Elf)
-            }
-            [b'#', b'!', line @ ..] => Contents::Script(Interpreter::parse(line, head.len() == HEAD)),
+            [] => Contents::Unusable(Reason::Empty),
+            [0x7f, b'E', b'L', b'F', ..] => elf(&file, head).unwrap_or(Contents::Unusable(Reason::Damaged)),
+            [b'#', b'!', line @ ..] => script(line, head.len() == HEAD),
             _ => match foreign(head) {
-                Some(kind) => Contents::Foreign(kind),
+                Some(kind) => Contents::Unusable(Reason::NotAProgram(kind)),
                 None if is_text(head) => Contents::Text,
-                None => Contents::Other,
+                None => Contents::Unusable(Reason::UnknownFormat),
             },
         })
     }
 }
 
-/// A file may be shorter, and a read may be cut short.
+/// Fills as much of the buffer as the file has: one read may give less.
 fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
@@ -97,44 +71,43 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> 
     Ok(length)
 }
 
-impl Interpreter {
-    /// The `#!` line, without these two, as load_script() in fs/binfmt_script.c takes it apart.
-    fn parse(head: &[u8], cut: bool) -> Interpreter {
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let end = head.iter().position(|byte| *byte == b'\n');
-        let line = &head[..end.unwrap_or(head.len())];
-        let Some(start) = line.iter().position(|byte| !blank(byte)) else { return Interpreter::Nobody };
-        let line = &line[start..];
-        let path = match line.iter().position(|byte| blank(byte) || *byte == 0) {
-            Some(end) => &line[..end],
-            None if end.is_none() && cut => return Interpreter::TooLong,
-            None => line,
-        };
-        let path_buf = |path: &[u8]| PathBuf::from(OsString::from_vec(path.to_vec()));
-        match path.strip_suffix(b"\r") {
-            Some(path) => Interpreter::PathAndCarriageReturn(path_buf(path)),
-            None if path.is_empty() => Interpreter::Nobody,
-            None => Interpreter::Path(path_buf(path)),
+/// Takes apart what follows `#!`, as load_script() in fs/binfmt_script.c does. `cut`: the file may go on.
+fn script(head: &[u8], cut: bool) -> Contents {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let end = head.iter().position(|byte| *byte == b'\n');
+    let line = &head[..end.unwrap_or(head.len())];
+    let start = line.iter().position(|byte| !blank(byte)).unwrap_or(line.len());
+    let line = &line[start..];
+    let path = match line.iter().position(|byte| blank(byte) || *byte == 0) {
+        Some(end) => &line[..end],
+        None if end.is_none() && cut && !line.is_empty() => {
+            return Contents::Unusable(Reason::InterpreterLineTooLong);
         }
+        None => line,
+    };
+    let interpreter = PathBuf::from(OsString::from_vec(path.to_vec()));
+    match path {
+        [] => Contents::Unusable(Reason::NoInterpreter),
+        // The kernel takes the CR of a CR LF for the last letter of the path.
+        [.., b'\r'] => Contents::Unusable(Reason::CarriageReturn(interpreter)),
+        _ => Contents::Script(interpreter),
     }
 }
 
-impl Elf {
-    fn read(file: &File, head: &[u8]) -> Option<Elf> {
-        let identity = elf::file::parse_ident::<AnyEndian>(head.get(..abi::EI_NIDENT)?).ok()?;
-        let header = FileHeader::parse_tail(identity, head.get(abi::EI_NIDENT..)?).ok()?;
-        let not_a_program = match header.e_type {
-            abi::ET_REL => Some("an object file, not linked yet"),
-            abi::ET_CORE => Some("a core dump"),
-            _ => None,
-        };
-        let loader = if not_a_program.is_none() { loader(file, &header)? } else { None };
-        Some(Elf { architecture: architecture(&header), not_a_program, loader })
+/// `None` where the kernel would not accept the header.
+fn elf(file: &File, head: &[u8]) -> Option<Contents> {
+    let identity = elf::file::parse_ident::<AnyEndian>(head.get(..abi::EI_NIDENT)?).ok()?;
+    let header = FileHeader::parse_tail(identity, head.get(abi::EI_NIDENT..)?).ok()?;
+    let not_a_program = |what| Some(Contents::Unusable(Reason::NotAProgram(what)));
+    match header.e_type {
+        abi::ET_REL => not_a_program("an object file, not linked yet"),
+        abi::ET_CORE => not_a_program("a core dump"),
+        _ => Some(Contents::Elf { architecture: architecture(&header), loader: loader(file, &header)? }),
     }
 }
 
-/// `None` where the kernel would not take the table of segments, or the name of the loader in it. The table's size is not to be
-/// believed: it may come to 4 GiB.
+/// `None` where the kernel would not accept the table of segments, or the loader's name in it. The table's size cannot
+/// be trusted: it may come to 4 GiB.
 fn loader(file: &File, header: &FileHeader<AnyEndian>) -> Option<Option<PathBuf>> {
     let size = usize::from(header.e_phnum) * usize::from(header.e_phentsize);
     if size > LONGEST_TABLE {
@@ -191,7 +164,7 @@ fn foreign(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Whether a shell could make sense of it: no control characters but those that text is laid out with.
+/// Whether a shell could make sense of it: no control characters but those that lay out text.
 fn is_text(head: &[u8]) -> bool {
     const ESCAPE: u8 = 0x1b;
     head.iter().all(|byte| !byte.is_ascii_control() || matches!(byte, b'\t'..=b'\r' | &ESCAPE))
@@ -201,23 +174,23 @@ fn is_text(head: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn interpreter(line: &str) -> Interpreter {
-        Interpreter::parse(line.as_bytes(), line.len() + 2 >= HEAD)
+    fn read(line: &str) -> Contents {
+        script(line.as_bytes(), line.len() + 2 >= HEAD)
     }
 
     #[test]
     fn hash_bang_lines_are_read_as_the_kernel_reads_them() {
-        let path = |path: &str| Interpreter::Path(PathBuf::from(path));
-        assert_eq!(interpreter("/bin/sh\necho"), path("/bin/sh"));
-        assert_eq!(interpreter(" \t/bin/sh -e \n"), path("/bin/sh"));
-        assert_eq!(interpreter("/bin/sh"), path("/bin/sh"));
-        assert_eq!(interpreter("/bin/sh -e\r\n"), path("/bin/sh"));
-        assert_eq!(interpreter("/bin/sh\r\n"), Interpreter::PathAndCarriageReturn("/bin/sh".into()));
+        let path = |path: &str| Contents::Script(PathBuf::from(path));
+        assert_eq!(read("/bin/sh\necho"), path("/bin/sh"));
+        assert_eq!(read(" \t/bin/sh -e \n"), path("/bin/sh"));
+        assert_eq!(read("/bin/sh"), path("/bin/sh"));
+        assert_eq!(read("/bin/sh -e\r\n"), path("/bin/sh"));
+        assert_eq!(read("/bin/sh\r\n"), Contents::Unusable(Reason::CarriageReturn("/bin/sh\r".into())));
         for nobody in ["", "\n", "  \n/bin/sh\n"] {
-            assert_eq!(interpreter(nobody), Interpreter::Nobody, "{nobody:?}");
+            assert_eq!(read(nobody), Contents::Unusable(Reason::NoInterpreter), "{nobody:?}");
         }
-        assert_eq!(interpreter(&"x".repeat(300)), Interpreter::TooLong);
-        assert_eq!(interpreter(&format!("/x {}", "y".repeat(300))), path("/x"));
+        assert_eq!(read(&"x".repeat(300)), Contents::Unusable(Reason::InterpreterLineTooLong));
+        assert_eq!(read(&format!("/x {}", "y".repeat(300))), path("/x"));
     }
 
     #[test]
@@ -230,15 +203,16 @@ mod tests {
     #[test]
     fn this_program_is_an_elf_file_for_this_machine() {
         let myself = Contents::read(Path::new("/proc/self/exe")).unwrap();
-        let Contents::Elf(elf) = myself else { panic!("{myself:?}") };
-        assert_eq!(elf.architecture, std::env::consts::ARCH);
-        assert_eq!(elf.not_a_program, None);
+        let Contents::Elf { architecture, .. } = myself else { panic!("{myself:?}") };
+        assert_eq!(architecture, std::env::consts::ARCH);
     }
 
     #[test]
     fn the_loader_of_a_dynamic_program_is_found() {
-        let Ok(Contents::Elf(shell)) = Contents::read(Path::new("/bin/sh")) else { panic!("no /bin/sh") };
-        let loader = shell.loader.expect("Debian's shell is linked dynamically");
+        let Ok(Contents::Elf { loader, .. }) = Contents::read(Path::new("/bin/sh")) else {
+            panic!("no /bin/sh")
+        };
+        let loader = loader.expect("Debian's shell is linked dynamically");
         assert!(loader.to_string_lossy().contains("/ld-"), "{loader:?}");
     }
 }

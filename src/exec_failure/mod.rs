@@ -1,18 +1,18 @@
 //! Why an exec failed, and what to do: looked up in the file itself.
 //!
-//! execve(2) has few words. ENOENT may mean that the program, its interpreter or its loader is not there,
-//! EACCES has six reasons, ENOEXEC as many. So once it has failed the file is looked at as the kernel did.
+//! execve(2) says little: ENOENT may mean that the program, its interpreter or its loader does not exist; EACCES and
+//! ENOEXEC have half a dozen reasons each. So after a failure the file is looked at as the kernel did.
 
 mod argument_size;
 mod contents;
 mod near;
 mod path_walk;
 mod reason;
-mod tell;
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
+use std::iter;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -22,15 +22,13 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use self::contents::{Contents, Interpreter};
-use self::path_walk::{Obstacle, follow};
+use self::contents::Contents;
+pub use self::path_walk::Credentials;
+use self::path_walk::{follow, or_here};
+use self::reason::{Hint, Reason, Restricted};
 use crate::mounts;
 use crate::status::{CANNOT_EXECUTE, NOT_FOUND};
 use crate::sys::exec::Image;
-
-pub use self::path_walk::Credentials;
-use self::path_walk::Restricted;
-use self::reason::{Hint, Reason};
 
 /// A program that could not be executed, and why. It displays as a line that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,85 +86,98 @@ impl std::error::Error for ExecFailure {}
 pub struct Attempt<'a> {
     /// The program as it was asked for.
     pub program: &'a OsStr,
-    /// The PATH in which it was looked for, if it was and there is one.
+    /// The PATH in which it was looked for; `None` where it was not looked for, or PATH is unset.
     pub path: Option<&'a [u8]>,
-    /// Where it is looked for without PATH.
+    /// Where it is looked for when PATH is unset.
     pub default_path: &'a [u8],
     /// What was tried.
     pub image: &'a Image,
-    /// Which of its candidates failed.
+    /// The index of the candidate that failed.
     pub candidate: usize,
     /// The kernel's reason.
     pub errno: Errno,
     /// Who was to execute it.
     pub who: Credentials,
-    /// Where: the program's working directory, empty where that is this process's.
+    /// The program's working directory, empty where that is this process's.
     pub directory: &'a Path,
 }
 
 impl Attempt<'_> {
-    /// Says why.
+    /// Looks for the reason.
     pub fn explain(&self) -> ExecFailure {
         let (file, reason) = match self.culprit() {
-            Some(candidate) => (Some(path(candidate)), self.reason(candidate)),
+            Some(candidate) => (Some(path_of(candidate).to_owned()), self.reason(candidate)),
             None => (None, self.not_in_path()),
         };
         let program = self.program.to_owned();
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = reason.tell(file.as_deref().unwrap_or(Path::new(&program)), &mut text);
+        let text = reason.line(file.as_deref().unwrap_or(Path::new(&program)));
         ExecFailure { program, file, errno: self.errno as i32, text, is_not_found: reason.is_not_found() }
     }
 
-    /// The candidate that the failure is about. One that is there and cannot be executed is told of, before
-    /// all the places where there is none.
+    /// The candidate that the failure is about. One that exists and cannot be executed comes before all that do not exist.
     fn culprit(&self) -> Option<&CStr> {
-        let failed = self.image.candidates.get(self.candidate).map(|candidate| candidate.as_c_str());
-        if !self.is_searched() || !matches!(self.errno, Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) {
+        let mut all = self.image.candidates.iter().map(|candidate| candidate.as_c_str());
+        let failed = all.clone().nth(self.candidate);
+        let is_searched = !self.program.as_bytes().contains(&b'/');
+        if !is_searched || !matches!(self.errno, Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) {
             return failed;
         }
-        let all = self.image.candidates.iter().map(|candidate| candidate.as_c_str());
-        failed.into_iter().chain(all).find(|candidate| follow(path_of(candidate), &self.who).is_ok())
-    }
-
-    fn is_searched(&self) -> bool {
-        !self.program.as_bytes().contains(&b'/')
+        let exists = |candidate: &&CStr| follow(path_of(candidate), &self.who).is_ok();
+        failed.filter(exists).or_else(|| all.find(exists))
     }
 
     fn reason(&self, candidate: &CStr) -> Reason {
-        let file = path_of(candidate);
         match self.errno {
             Errno::E2BIG => {
-                let arguments: Vec<&CStr> = self.image.arguments.iter().map(AsRef::as_ref).collect();
-                let entries = self.image.environment.entries();
-                let environment: Vec<&CStr> = entries.iter().map(AsRef::as_ref).collect();
-                argument_size::reason(candidate, &arguments, &environment)
+                argument_size::reason(candidate, &self.image.arguments, self.image.environment.entries())
             }
             Errno::ETXTBSY => Reason::BeingWritten,
             Errno::ENOMEM => Reason::OutOfMemory,
             Errno::EAGAIN => Reason::TooManyProcesses,
-            errno => match look_at(file, self, 0) {
+            errno => match look_at(path_of(candidate), self, 0) {
                 Some(Reason::Missing { directory, name, link, .. }) => {
                     let hint = self.hint_for_missing(&directory, &name);
                     Reason::Missing { directory, name, link, hint }
                 }
-                Some(reason) => reason,
-                None => Reason::Unknown(errno),
+                reason => reason.unwrap_or(Reason::Unknown(errno)),
             },
         }
     }
 
     fn hint_for_missing(&self, directory: &Path, name: &OsStr) -> Option<Hint> {
-        let several =
-            || first_word(self.program).filter(|word| self.resolve(word).is_file()).map(Hint::SeveralWords);
-        // A directory that is named wrong is not looked for.
-        let last = || Path::new(self.program).file_name() == Some(name);
-        let places = || [directory.to_owned()].into_iter().chain(self.directories());
-        let near = || near::program(name, places()).map(Hint::Near);
-        several().or_else(|| if last() { near() } else { None })
+        if let Some(word) = first_word(self.program).filter(|word| self.resolve(word).is_file()) {
+            return Some(Hint::SeveralWords(word));
+        }
+        // For a misspelt directory there is no hint.
+        if Path::new(self.program).file_name() != Some(name) {
+            return None;
+        }
+        let places = iter::once(directory.to_owned()).chain(self.directories());
+        near::program(name, places).map(Hint::Near)
     }
 
-    /// Of PATH; an empty one is the working directory.
+    fn not_in_path(&self) -> Reason {
+        let may_not_search = |directory: &PathBuf| match follow(directory, &self.who) {
+            Ok(end) => fs::metadata(or_here(&end)).is_ok_and(|found| !self.who.may_search(&found)),
+            Err(obstacle) => matches!(obstacle, Some(Reason::NoSearch(_))),
+        };
+        let is_in_path = |word: &OsString| self.directories().any(|directory| directory.join(word).is_file());
+        let hint = if self.resolve(self.program).is_file() {
+            Some(Hint::InWorkingDirectory)
+        } else if let Some(word) = first_word(self.program).filter(is_in_path) {
+            Some(Hint::SeveralWords(word))
+        } else {
+            near::program(self.program, self.directories()).map(Hint::Near)
+        };
+        Reason::NotInPath {
+            path: OsStr::from_bytes(self.path.unwrap_or(self.default_path)).to_owned(),
+            path_is_unset: self.path.is_none(),
+            unsearchable: self.directories().filter(may_not_search).collect(),
+            hint,
+        }
+    }
+
+    /// The directories in PATH; an empty entry is the working directory.
     fn directories(&self) -> impl Iterator<Item = PathBuf> {
         let path = self.path.unwrap_or(self.default_path);
         path.split(|byte| *byte == b':').map(|entry| self.resolve(OsStr::from_bytes(entry)))
@@ -176,61 +187,38 @@ impl Attempt<'_> {
     fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         self.directory.join(path)
     }
-
-    fn not_in_path(&self) -> Reason {
-        let may_not_search = |directory: &PathBuf| match follow(directory, &self.who) {
-            Ok(end) => fs::metadata(path_walk::or_here(&end)).is_ok_and(|found| !self.who.may_search(&found)),
-            Err(obstacle) => matches!(obstacle, Obstacle::NoSearch(_)),
-        };
-        let is_in_path = |word: &OsString| self.directories().any(|directory| directory.join(word).is_file());
-        let in_working_directory =
-            || self.resolve(self.program).is_file().then_some(Hint::InWorkingDirectory);
-        let several = || first_word(self.program).filter(is_in_path).map(Hint::SeveralWords);
-        let near = || near::program(self.program, self.directories()).map(Hint::Near);
-        Reason::NotInPath {
-            path: OsStr::from_bytes(self.path.unwrap_or(self.default_path)).to_owned(),
-            path_is_unset: self.path.is_none(),
-            unsearchable: self.directories().filter(may_not_search).collect(),
-            hint: in_working_directory().or_else(several).or_else(near),
-        }
-    }
 }
 
 fn path_of(candidate: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(candidate.to_bytes()))
 }
 
-fn path(candidate: &CStr) -> PathBuf {
-    path_of(candidate).to_owned()
-}
-
-/// The first of several words: somebody may have written a whole command line as one.
+/// The first of several words: the caller may have written a whole command line as one.
 fn first_word(program: &OsStr) -> Option<OsString> {
     let bytes = program.as_bytes();
     let end = bytes.iter().position(|byte| *byte == b' ')?;
     Some(OsStr::from_bytes(&bytes[..end]).to_owned())
 }
 
-/// Whether the file is one that execvp(3) would have the shell run, and there is a shell: text without `#!`.
+/// Whether execvp(3) would have the shell run this file, text without `#!`, and there is a shell.
 pub fn is_for_the_shell(file: &CStr) -> bool {
     Contents::read(path_of(file)).is_ok_and(|contents| contents == Contents::Text)
         && Path::new(SHELL).exists()
 }
 
-/// Who runs text without `#!`.
+/// What runs text without `#!`.
 pub const SHELL: &str = "/bin/sh";
 
-/// A script may be the interpreter of a script; so often does the kernel go on (exec_binprm in fs/exec.c).
+/// How deep the kernel goes where scripts are the interpreters of scripts (exec_binprm in fs/exec.c).
 const DEEPEST: usize = 5;
 
 /// What is wrong with a file that is to be executed; `None` when nothing is to be seen.
 fn look_at(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
-    let who = &attempt.who;
-    let end = match follow(file, who) {
+    let end = match follow(file, &attempt.who) {
         Ok(end) => end,
-        Err(obstacle) => return reason_of(obstacle),
+        Err(obstacle) => return obstacle,
     };
-    let found = fs::metadata(path_walk::or_here(&end)).ok()?;
+    let found = fs::metadata(or_here(&end)).ok()?;
     if found.is_dir() {
         return Some(Reason::Directory);
     }
@@ -243,23 +231,13 @@ fn look_at(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
     if found.mode() & 0o111 == 0 {
         return Some(Reason::NotExecutable(found.mode() & 0o7777));
     }
-    if !who.may_execute(&found) {
-        return Some(Reason::NotExecutableBy(Restricted::new(end, &found, who.user)));
+    if !attempt.who.may_execute(&found) {
+        return Some(Reason::NotExecutableBy(Restricted::new(end, &found, attempt.who.user)));
     }
     look_into(&end, attempt, depth)
 }
 
-fn reason_of(obstacle: Obstacle) -> Option<Reason> {
-    Some(match obstacle {
-        Obstacle::Missing { directory, name, link } => Reason::Missing { directory, name, link, hint: None },
-        Obstacle::NotADirectory(path) => Reason::NotADirectory(path),
-        Obstacle::NoSearch(directory) => Reason::NoSearch(directory),
-        Obstacle::TooManyLinks => Reason::TooManyLinks,
-        Obstacle::Unknown => return None,
-    })
-}
-
-/// The mount that a file is on: the descriptor knows its mount's number, whatever the path to it looks like.
+/// The mount that a file is on. A descriptor knows its mount's number, whatever path led to it.
 fn mount_point(file: &Path) -> Option<PathBuf> {
     let file = File::options().read(true).custom_flags(OFlag::O_PATH.bits()).open(file).ok()?;
     let info = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd())).ok()?;
@@ -269,53 +247,40 @@ fn mount_point(file: &Path) -> Option<PathBuf> {
 
 fn look_into(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
     match Contents::read(file).ok()? {
-        Contents::Empty => Some(Reason::Empty),
-        // Only execvp(3) gives text to a shell; the kernel takes none for an interpreter.
+        Contents::Unusable(reason) => Some(reason),
+        // Only execvp(3) gives text to a shell; the kernel does not take it as an interpreter.
         Contents::Text if depth > 0 => Some(Reason::UnknownFormat),
-        Contents::Text => Some(Reason::TextWithoutShell).filter(|_| !Path::new(SHELL).exists()),
-        Contents::Foreign(what) => Some(Reason::NotAProgram(what)),
-        Contents::Other => Some(Reason::UnknownFormat),
-        Contents::DamagedElf => Some(Reason::Damaged),
+        Contents::Text if Path::new(SHELL).exists() => None,
+        Contents::Text => Some(Reason::TextWithoutShell),
         Contents::Script(interpreter) => look_at_interpreter(interpreter, attempt, depth),
-        Contents::Elf(elf) => {
+        Contents::Elf { architecture, loader } => {
             let machine = machine();
-            // For want of a file a program fails that the kernel knows how to run: a 32-bit one on a 64-bit machine, for one.
-            if elf.architecture != machine && attempt.errno != Errno::ENOENT {
-                return Some(Reason::OtherArchitecture { built_for: elf.architecture, machine });
+            // ENOENT: the kernel can run this architecture (32 bits on a 64-bit machine), and it is the loader that is missing.
+            if architecture != machine && attempt.errno != Errno::ENOENT {
+                return Some(Reason::OtherArchitecture { built_for: architecture, machine });
             }
-            let not_a_program = elf.not_a_program.map(Reason::NotAProgram);
-            not_a_program.or_else(|| look_at_loader(elf.loader?, attempt))
+            look_at_loader(loader?, attempt)
         }
     }
 }
 
-fn look_at_interpreter(interpreter: Interpreter, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
-    let (path, carriage_return) = match interpreter {
-        Interpreter::Nobody => return Some(Reason::NoInterpreter),
-        Interpreter::TooLong => return Some(Reason::InterpreterLineTooLong),
-        Interpreter::PathAndCarriageReturn(path) => {
-            return Some(Reason::InterpreterMissing { path, carriage_return: true });
-        }
-        Interpreter::Path(path) => (path, false),
-    };
+fn look_at_interpreter(path: PathBuf, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
     if depth == DEEPEST {
         return Some(Reason::TooManyInterpreters);
     }
     Some(match look_at(&attempt.resolve(&path), attempt, depth + 1)? {
-        Reason::Missing { .. } | Reason::NotADirectory(_) => {
-            Reason::InterpreterMissing { path, carriage_return }
-        }
+        Reason::Missing { .. } | Reason::NotADirectory(_) => Reason::InterpreterMissing(path),
         Reason::TooManyInterpreters => Reason::TooManyInterpreters,
         reason => Reason::Interpreter(path, Box::new(reason)),
     })
 }
 
-fn look_at_loader(loader: PathBuf, attempt: &Attempt<'_>) -> Option<Reason> {
-    // The kernel takes nothing but ELF for a loader.
-    match look_at(&attempt.resolve(&loader), attempt, DEEPEST)? {
-        Reason::Missing { .. } | Reason::NotADirectory(_) => Some(Reason::LoaderMissing(loader)),
-        reason => Some(Reason::Loader(loader, Box::new(reason))),
-    }
+fn look_at_loader(path: PathBuf, attempt: &Attempt<'_>) -> Option<Reason> {
+    // The kernel takes nothing but ELF as a loader.
+    Some(match look_at(&attempt.resolve(&path), attempt, DEEPEST)? {
+        Reason::Missing { .. } | Reason::NotADirectory(_) => Reason::LoaderMissing(path),
+        reason => Reason::Loader(path, Box::new(reason)),
+    })
 }
 
 /// This machine's architecture, by the name that [`Contents`] has for it.

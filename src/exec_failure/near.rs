@@ -1,31 +1,23 @@
 //! A name that is there and nearly the one asked for.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::path_walk::or_here;
 
-/// The program in one of these directories whose name is nearest to the one asked for; `None` when there is
-/// none that could be meant.
+/// The program in these directories whose name is nearest to the one asked for; `None` when none could be meant.
 pub fn program(name: &OsStr, directories: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
     let wanted = name.to_string_lossy();
-    let mut nearest: Option<(usize, PathBuf)> = None;
-    for directory in directories {
-        let directory = or_here(&directory);
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let Some(distance) = distance(&wanted, &entry.file_name().to_string_lossy()) else { continue };
-            let is_nearer = nearest.as_ref().is_none_or(|(least, path)| {
-                // Of two in one directory always the same, whatever order they are listed in.
-                distance < *least
-                    || distance == *least && path.parent() == Some(directory) && entry.path() < *path
-            });
-            if is_nearer && is_program(&entry.path()) {
-                nearest = Some((distance, entry.path()));
-            }
-        }
-    }
+    let near = |entry: DirEntry| {
+        let distance = distance(&wanted, &entry.file_name().to_string_lossy())?;
+        Some((distance, entry.path())).filter(|(_, path)| is_program(path))
+    };
+    // Of two equally near ones in a directory the first by name, whatever order they are listed in.
+    let nearest_in =
+        |directory: PathBuf| fs::read_dir(or_here(&directory)).ok()?.flatten().filter_map(near).min();
+    let nearest = directories.into_iter().filter_map(nearest_in).min_by_key(|(distance, _)| *distance);
     nearest.map(|(_, path)| path)
 }
 
@@ -37,7 +29,7 @@ fn is_program(path: &Path) -> bool {
 /// `None` when they are too many for a name of this length.
 fn distance(wanted: &str, found: &str) -> Option<usize> {
     let allowed = (wanted.chars().count() / 3).min(3);
-    // Sparing: most of thousands of names differ in length alone.
+    // Cheap: of thousands of names, the lengths of most already differ too much.
     if wanted.len().abs_diff(found.len()) > 4 * allowed {
         return None;
     }

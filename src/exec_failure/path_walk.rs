@@ -1,12 +1,15 @@
-//! Follows a path as the kernel does, for a given user, and tells where it does not go on.
+//! Follows a path as the kernel does for a given user, and says where it leads no further.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use nix::unistd::{getegid, geteuid, getgroups};
+use nix::unistd::{Gid, getegid, geteuid, getgroups};
+
+use super::reason::{Reason, Restricted};
 
 /// Who wants to use a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,22 +20,21 @@ pub struct Credentials {
     pub group: u32,
     /// The supplementary groups.
     pub groups: Vec<u32>,
-    /// Whether the capability CAP_DAC_OVERRIDE is there: then the mode hardly counts.
+    /// Whether the user has the capability CAP_DAC_OVERRIDE: then the mode hardly counts.
     pub overrides_permissions: bool,
 }
 
-/// Numbers of capabilities (capabilities(7)).
+/// Its number (capabilities(7)).
 const CAP_DAC_OVERRIDE: u32 = 1;
 
 impl Credentials {
-    /// This process's own, the effective ones.
+    /// This process's own effective ones.
     pub fn own() -> Credentials {
-        let groups = getgroups().unwrap_or_default();
         let user = geteuid();
         Credentials {
             user: user.as_raw(),
             group: getegid().as_raw(),
-            groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+            groups: getgroups().unwrap_or_default().into_iter().map(Gid::as_raw).collect(),
             overrides_permissions: effective_capabilities()
                 .map_or(user.is_root(), |set| set & (1 << CAP_DAC_OVERRIDE) != 0),
         }
@@ -43,16 +45,15 @@ impl Credentials {
         self.overrides_permissions || self.has_execute_bit(directory)
     }
 
-    /// Whether they may execute a file. The capability needs somebody at least to have the permission.
+    /// Whether they may execute a file. Even with the capability, somebody must have the permission.
     pub fn may_execute(&self, file: &Metadata) -> bool {
         self.overrides_permissions && file.mode() & 0o111 != 0 || self.has_execute_bit(file)
     }
 
     fn has_execute_bit(&self, file: &Metadata) -> bool {
-        let in_group = self.group == file.gid() || self.groups.contains(&file.gid());
         let bit = if self.user == file.uid() {
             0o100
-        } else if in_group {
+        } else if self.group == file.gid() || self.groups.contains(&file.gid()) {
             0o010
         } else {
             0o001
@@ -68,57 +69,12 @@ fn effective_capabilities() -> Option<u64> {
     u64::from_str_radix(set.trim(), 16).ok()
 }
 
-/// Where a path does not go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// There is no such entry in the directory, which is empty for the working directory.
-    Missing {
-        /// Where it is not.
-        directory: PathBuf,
-        /// What is not there.
-        name: OsString,
-        /// The symbolic link that leads there, if one does.
-        link: Option<PathBuf>,
-    },
-    /// A file stands where a directory should.
-    NotADirectory(PathBuf),
-    /// The user may not search the directory.
-    NoSearch(Restricted),
-    /// More symbolic links than the kernel follows.
-    TooManyLinks,
-    /// It cannot be told.
-    Unknown,
-}
-
-/// What somebody may not use, and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restricted {
-    /// The file or directory, empty for the working directory.
-    pub path: PathBuf,
-    /// Its permissions: the lower twelve bits of `st_mode` (inode(7)).
-    pub mode: u32,
-    /// The number of the user that it belongs to.
-    pub owner: u32,
-    /// The number of its group.
-    pub group: u32,
-    /// The number of the user who may not use it.
-    pub user: u32,
-}
-
-impl Restricted {
-    /// The user may not use this.
-    pub(super) fn new(path: PathBuf, file: &Metadata, user: u32) -> Restricted {
-        let mode = file.mode() & 0o7777;
-        Restricted { path, mode, owner: file.uid(), group: file.gid(), user }
-    }
-}
-
 /// As many as the kernel follows (MAXSYMLINKS).
 const MOST_LINKS: usize = 40;
 
-/// Follows a path to its end, through symbolic links: to where its file is, without a link in it but those that lead to a
-/// file without a name.
-pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
+/// Follows a path to its end, through symbolic links. The result has no link in it, except one to a file without a
+/// name. The error is the obstacle, `None` where it is not known.
+pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Option<Reason>> {
     let mut here = PathBuf::new();
     let mut ahead = parts(path);
     let mut link = None;
@@ -131,10 +87,10 @@ pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
         check_directory(&here, who)?;
         let next = here.join(&part);
         let entry = fs::symlink_metadata(&next).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Obstacle::Missing { directory: here.clone(), name: part, link: link.take() }
+            io::ErrorKind::NotFound => {
+                Some(Reason::Missing { directory: here.clone(), name: part, link: link.take(), hint: None })
             }
-            _ => Obstacle::Unknown,
+            _ => None,
         })?;
         if !entry.is_symlink() {
             here = next;
@@ -142,9 +98,9 @@ pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
         }
         links += 1;
         if links > MOST_LINKS {
-            return Err(Obstacle::TooManyLinks);
+            return Err(Some(Reason::TooManyLinks));
         }
-        let target = fs::read_link(&next).map_err(|_| Obstacle::Unknown)?;
+        let target = fs::read_link(&next).map_err(|_| None)?;
         if is_magic(&next, &here.join(&target)) {
             here = next;
             continue;
@@ -152,7 +108,7 @@ pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
         ahead.extend(parts(&target));
         link = Some(next);
     }
-    // What Path takes for no part of the name wants a directory (path_resolution(7)).
+    // These ends, which Path leaves out of the name, ask for a directory (path_resolution(7)).
     let bytes = path.as_os_str().as_bytes();
     if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
         check_directory(&here, who)?;
@@ -160,7 +116,7 @@ pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Obstacle> {
     Ok(here)
 }
 
-/// Whether a link leads to what its text does not: to an open file, which may have no name (`/proc/PID/fd/N`), or into
+/// Whether a link leads elsewhere than its text says: to an open file, which may have no name (`/proc/PID/fd/N`), or into
 /// another mount namespace (`/proc/PID/root`); see proc_pid_fd(5).
 fn is_magic(link: &Path, target: &Path) -> bool {
     let file = |path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
@@ -174,18 +130,18 @@ fn parts(path: &Path) -> Vec<OsString> {
     named.rev().map(|part| part.as_os_str().to_owned()).collect()
 }
 
-fn check_directory(path: &Path, who: &Credentials) -> Result<(), Obstacle> {
-    let directory = fs::metadata(or_here(path)).map_err(|_| Obstacle::Unknown)?;
+fn check_directory(path: &Path, who: &Credentials) -> Result<(), Option<Reason>> {
+    let directory = fs::metadata(or_here(path)).map_err(|_| None)?;
     if !directory.is_dir() {
-        return Err(Obstacle::NotADirectory(path.to_owned()));
+        return Err(Some(Reason::NotADirectory(path.to_owned())));
     }
     if !who.may_search(&directory) {
-        return Err(Obstacle::NoSearch(Restricted::new(path.to_owned(), &directory, who.user)));
+        return Err(Some(Reason::NoSearch(Restricted::new(path.to_owned(), &directory, who.user))));
     }
     Ok(())
 }
 
-/// The working directory where the path is empty.
+/// The path, or `.` for the empty one.
 pub fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
@@ -235,10 +191,11 @@ mod tests {
         let who = Credentials::own();
         assert_eq!(follow(Path::new("/proc/self/exe"), &who).ok(), std::env::current_exe().ok());
         assert_eq!(follow(Path::new("src/./../src/lib.rs"), &who), Ok("src/../src/lib.rs".into()));
-        let missing = Obstacle::Missing { directory: "/".into(), name: "nowhere".into(), link: None };
-        assert_eq!(follow(Path::new("/nowhere/at/all"), &who), Err(missing));
+        let missing =
+            Reason::Missing { directory: "/".into(), name: "nowhere".into(), link: None, hint: None };
+        assert_eq!(follow(Path::new("/nowhere/at/all"), &who), Err(Some(missing)));
         assert_eq!(follow(Path::new("src/"), &who), Ok("src".into()));
-        let not_a_directory = Obstacle::NotADirectory("src/lib.rs".into());
-        assert_eq!(follow(Path::new("src/lib.rs/"), &who), Err(not_a_directory));
+        let not_a_directory = Reason::NotADirectory("src/lib.rs".into());
+        assert_eq!(follow(Path::new("src/lib.rs/"), &who), Err(Some(not_a_directory)));
     }
 }

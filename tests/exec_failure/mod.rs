@@ -178,7 +178,7 @@ fn open_file() {
     };
     fails(nameless("/proc/self/fd/7"), 126, &["/proc/self/fd/7 is not executable (mode 644)"]);
     let piped = run("sh").args(["-c", "true | \"$0\" /proc/self/fd/0", text(under_test().path())]);
-    fails(piped, 126, &["/proc/self/fd/0 is no regular file"]);
+    fails(piped, 126, &["/proc/self/fd/0 is not a regular file"]);
 }
 
 fn not_executable(mode: Mode) {
@@ -288,7 +288,7 @@ fn directory() {
 }
 
 fn device() {
-    fails(run("/dev/null"), 126, &["/dev/null is no regular file"]);
+    fails(run("/dev/null"), 126, &["/dev/null is not a regular file"]);
 }
 
 fn noexec_mount(mode: Mode) {
