@@ -66,7 +66,7 @@ impl Signal {
         self != Signal::KILL && self != Signal::STOP
     }
 
-    /// Whether it is one of those that a terminal stops jobs by: keys, background reading and writing (signal(7)).
+    /// Whether a terminal stops jobs with it: on a key, or on background reading or writing (signal(7)).
     pub(crate) fn stops_a_job(self) -> bool {
         matches!(self, Signal::TSTP | Signal::TTIN | Signal::TTOU)
     }
@@ -98,7 +98,7 @@ impl fmt::Display for Signal {
         match self.number() {
             RTMIN => f.write_str("SIGRTMIN"),
             RTMAX => f.write_str("SIGRTMAX"),
-            // As `kill -l` does: the nearer end names it.
+            // As `kill -l` does: counted from the nearer end.
             number @ RTMIN..=49 => write!(f, "SIGRTMIN+{}", number - RTMIN),
             number @ 50..=RTMAX => write!(f, "SIGRTMAX-{}", RTMAX - number),
             number => match StandardSignal::try_from(i32::from(number)) {
@@ -161,12 +161,12 @@ fn by_name(upper: &str) -> Option<Signal> {
     Some(Signal::standard(format!("SIG{short}").parse().ok()?))
 }
 
-/// A number of digits only: `u8::from_str` would also take a plus sign.
-pub fn decimal(word: &str) -> Option<u8> {
+/// A number of digits only: `from_str` would also take a plus sign.
+pub fn decimal<T: FromStr>(word: &str) -> Option<T> {
     word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok())?
 }
 
-/// A set of signals, as the kernel keeps it: bit N-1 stands for signal N.
+/// A set of signals, as the kernel has it: bit N-1 stands for signal N.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignalSet(u64);
 
@@ -186,13 +186,13 @@ impl SignalSet {
         self.0
     }
 
-    /// This set and one more signal.
+    /// This set with the signal.
     #[must_use]
     pub const fn with(self, signal: Signal) -> SignalSet {
         SignalSet(self.0 | 1 << (signal.number() - 1))
     }
 
-    /// This set but for one signal.
+    /// This set without the signal.
     #[must_use]
     pub(crate) const fn without(self, signal: Signal) -> SignalSet {
         SignalSet(self.0 & !(1 << (signal.number() - 1)))
@@ -210,16 +210,16 @@ impl FromIterator<Signal> for SignalSet {
     }
 }
 
-/// One rewrite: what is sent when `from` arrives. `to` is `None` where it is dropped.
+/// What is sent when a signal arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewrite {
     /// The signal that sexton receives.
     pub from: Signal,
-    /// The signal that is sent in its place.
+    /// The signal that is sent instead; `None` drops it.
     pub to: Option<Signal>,
 }
 
-/// Writes `FROM:TO`, `FROM:0` for a dropped signal.
+/// Writes `FROM:TO`, or `FROM:0` for a dropped signal.
 impl fmt::Display for Rewrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to {
@@ -237,24 +237,25 @@ impl FromStr for Rewrite {
         let Some((from, to)) = word.split_once(':') else {
             return Err(format!("{word:?} is not FROM:TO; write TERM:QUIT, or HUP:0 to drop SIGHUP"));
         };
-        let from: Signal = from.parse().map_err(|error: UnknownSignal| error.to_string())?;
+        let signal = |word: &str| word.parse::<Signal>().map_err(|error| error.to_string());
+        let from = signal(from)?;
         if !from.is_catchable() {
             return Err(format!("{from} cannot be caught, so it cannot be rewritten"));
         }
         let to = match to {
             "" | "0" => None,
-            to => Some(to.parse().map_err(|error: UnknownSignal| error.to_string())?),
+            to => Some(signal(to)?),
         };
         Ok(Rewrite { from, to })
     }
 }
 
-/// All rewrites. Each signal is looked up once: a result is not rewritten again.
+/// All rewrites. They do not chain: a result is not rewritten again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewrites(BTreeMap<Signal, Option<Signal>>);
 
 impl Rewrites {
-    /// Adds one; a later rewrite of the same signal takes the place of an earlier one.
+    /// Adds one; it replaces an earlier one of the same signal.
     pub fn insert(&mut self, rewrite: Rewrite) {
         self.0.insert(rewrite.from, rewrite.to);
     }

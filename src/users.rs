@@ -1,6 +1,6 @@
 //! Users and groups, from /etc/passwd and /etc/group.
 //!
-//! Not through getpwnam(3): a static binary cannot load the modules of NSS that it would ask.
+//! Not through getpwnam(3): that loads NSS modules, and a static binary cannot.
 
 use std::fmt;
 use std::fs;
@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
-/// The user that is asked for: `USER[:GROUP]`, each a name or a number. It is read from a word, and looked up in
-/// /etc/passwd and /etc/group when the program is started.
+use crate::signal::decimal;
+
+/// The user to run the program as: `USER[:GROUP]`, each a name or a number. They are looked up in /etc/passwd and
+/// /etc/group when the program is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserWish {
     user: String,
@@ -40,20 +42,20 @@ impl fmt::Display for UserWish {
     }
 }
 
-/// Who the program is to be.
+/// Whom the program is to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
     pub user: Uid,
     /// The group.
     pub group: Gid,
-    /// The supplementary groups: those of /etc/group that list the user; none where a group was asked for.
+    /// The supplementary groups: those in /etc/group that list the user, or none where a group was given.
     pub groups: Vec<Gid>,
-    /// Whether that is who sexton is already, without the privilege to be another. Then nothing is changed.
+    /// Whether sexton is this user and group already, and is not root. Then nothing is changed.
     pub is_own: bool,
-    /// The user's name; the number where there is no name.
+    /// The user's name, or its number where it has no name.
     pub name: String,
-    /// The user's home; `/` where none is known.
+    /// The user's home, or `/` where none is known.
     pub home: String,
 }
 
@@ -61,19 +63,19 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserError {
-    /// A name that is not in the file; why the file could not be read, if it could not.
+    /// A name that was not found.
     #[non_exhaustive]
     Unknown {
         /// `user` or `group`.
         what: &'static str,
         /// The name.
         name: String,
-        /// Where it was looked for.
+        /// The file it was looked for in.
         file: &'static str,
-        /// Why that could not be read.
+        /// Why that file could not be read, if it could not.
         unreadable: Option<String>,
     },
-    /// A number that is not in /etc/passwd, and no group to go with it.
+    /// No group was given, and this user is not in /etc/passwd.
     GroupIsMissing(u32),
     /// A number that no user or group can have.
     #[non_exhaustive]
@@ -106,14 +108,14 @@ impl fmt::Display for UserError {
 
 impl std::error::Error for UserError {}
 
-/// The largest number of a user or group. setresuid(2) and setresgid(2) take the one after it, -1, for "leave it as it
-/// is": the program would stay root.
+/// The largest number of a user or group. setresuid(2) and setresgid(2) take the next one, -1, for "leave it as it is":
+/// the program would stay root.
 const LARGEST: u32 = u32::MAX - 1;
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 
-/// The two files, as far as they can be read, and who sexton is.
+/// The two files, as far as they can be read, and sexton's own user and group.
 #[derive(Clone, Debug)]
 pub struct Users {
     passwd: Result<String, String>,
@@ -122,7 +124,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// Reads them.
+    /// Reads the files.
     #[cold]
     #[inline(never)]
     pub fn read() -> Users {
@@ -134,31 +136,29 @@ impl Users {
         Users { passwd: read(PASSWD), group: read(GROUP), own: (geteuid(), getegid()) }
     }
 
-    /// Finds out who is meant.
+    /// Looks up the user that is meant.
     #[cold]
     #[inline(never)]
     pub fn look_up(&self, wish: &UserWish) -> Result<Identity, UserError> {
         let number = number(&wish.user);
-        // A name may be made of digits, and then it is the name that counts, as chown(1) has it.
-        let entry = self.passwd_entry(&wish.user);
-        let (user, entry) = match (entry, number) {
+        // A name may be made of digits. As with chown(1), a name comes before a number.
+        let by_name = self.passwd_entries().find(|entry| entry.name == wish.user);
+        let (user, entry) = match (by_name, number) {
             (Some(entry), _) => (entry.user, Some(entry)),
-            (None, Some(number)) => (number, self.passwd_entry_of(number)),
+            (None, Some(number)) => (number, self.passwd_entries().find(|entry| entry.user == number)),
             (None, None) => return Err(unknown("user", &wish.user, PASSWD, &self.passwd)),
         };
-        let user = Uid::from_raw(user);
         let (group, groups) = match (&wish.group, &entry) {
             (Some(group), _) => (self.group(group)?, Vec::new()),
-            (None, Some(entry)) => (entry.group, self.groups_of(&entry.name)),
-            (None, None) => return Err(UserError::GroupIsMissing(user.as_raw())),
+            (None, Some(entry)) => (Gid::from_raw(entry.group), self.groups_of(&entry.name)),
+            (None, None) => return Err(UserError::GroupIsMissing(user)),
         };
         let (name, home) = match entry {
             Some(entry) => (entry.name, entry.home),
             None => (user.to_string(), String::new()),
         };
         let home = if home.is_empty() { "/".to_owned() } else { home };
-        let groups = groups.into_iter().map(Gid::from_raw).collect();
-        let group = Gid::from_raw(group);
+        let user = Uid::from_raw(user);
         let is_own = !user.is_root() && (user, group) == self.own;
         Ok(Identity { user, group, groups, is_own, name, home })
     }
@@ -167,55 +167,43 @@ impl Users {
         entries(&self.passwd).filter_map(PasswdEntry::parse)
     }
 
-    fn passwd_entry(&self, name: &str) -> Option<PasswdEntry> {
-        self.passwd_entries().find(|entry| entry.name == name)
-    }
-
-    fn passwd_entry_of(&self, user: u32) -> Option<PasswdEntry> {
-        self.passwd_entries().find(|entry| entry.user == user)
-    }
-
     /// Name, number and members of each group.
-    fn group_entries(&self) -> impl Iterator<Item = (&str, u32, &str)> {
+    fn group_entries(&self) -> impl Iterator<Item = (&str, Gid, &str)> {
         entries(&self.group).filter_map(|line| {
             let mut fields = line.split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
-            Some((name, number(fields.next()?)?, fields.next().unwrap_or("")))
+            Some((name, Gid::from_raw(number(fields.next()?)?), fields.next().unwrap_or("")))
         })
     }
 
-    fn group(&self, wish: &str) -> Result<u32, UserError> {
+    fn group(&self, wish: &str) -> Result<Gid, UserError> {
         let found = self.group_entries().find(|(name, ..)| *name == wish).map(|(_, group, _)| group);
-        found.or_else(|| number(wish)).ok_or_else(|| unknown("group", wish, GROUP, &self.group))
+        let found = found.or_else(|| number(wish).map(Gid::from_raw));
+        found.ok_or_else(|| unknown("group", wish, GROUP, &self.group))
     }
 
-    fn groups_of(&self, user: &str) -> Vec<u32> {
+    fn groups_of(&self, user: &str) -> Vec<Gid> {
         let lists_user = |members: &str| members.split(',').any(|member| member.trim() == user);
         self.group_entries().filter(|(.., members)| lists_user(members)).map(|(_, group, _)| group).collect()
     }
 }
 
-/// The lines of a file without comments, and without what is an instruction to the old "compat" service of
-/// nsswitch.conf(5): `+name` and `-name`. glibc's "files" service takes neither for a user (getpwuid(3)), and who is put in
-/// a comment is to be nobody.
+/// The lines of a file without comments, and without `+name` and `-name`, instructions to the old "compat" service of
+/// nsswitch.conf(5). glibc's "files" service takes neither of these for a user (getpwuid(3)), and a commented-out user
+/// must not exist.
 fn entries(file: &Result<String, String>) -> impl Iterator<Item = &str> {
     file.iter().flat_map(|file| file.lines()).filter(|line| !line.starts_with(['#', '+', '-']))
 }
 
 fn unknown(what: &'static str, name: &str, file: &'static str, read: &Result<String, String>) -> UserError {
-    if is_number(name) {
+    if name.bytes().all(|byte| byte.is_ascii_digit()) {
         return UserError::TooLarge { what, number: name.to_owned() };
     }
     UserError::Unknown { what, name: name.to_owned(), file, unreadable: read.as_ref().err().cloned() }
 }
 
-fn is_number(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Of digits only: `u32::from_str` would also take a plus sign.
 fn number(word: &str) -> Option<u32> {
-    is_number(word).then(|| word.parse().ok())?.filter(|number| *number <= LARGEST)
+    decimal(word).filter(|number| *number <= LARGEST)
 }
 
 /// A line of passwd(5).
