@@ -6,16 +6,16 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::rc::Rc;
 
-/// One entry: where it lies in the process's own environment, or one made for the program.
+/// An entry: one that lies in this process's own environment, or one made for the program.
 pub type Entry = Cow<'static, CStr>;
 
-/// `KEY=VALUE` each, as a rule; the order and the odd entries are kept as they came. A clone shares the entries until
-/// one of the two is changed: as a rule none is, from where they are read to where they are handed on.
+/// Entries, usually `KEY=VALUE`; their order is kept, and so are odd ones. Clones share the entries until one of them
+/// is changed, which is rare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(Rc<Vec<Entry>>);
 
 impl Environment {
-    /// One with these entries, in this order.
+    /// An environment with these entries.
     pub fn new(entries: Vec<Entry>) -> Environment {
         Environment(Rc::new(entries))
     }
@@ -25,12 +25,12 @@ impl Environment {
         &self.0
     }
 
-    /// The value of a variable; of the first where there are several, as getenv(3) has it.
+    /// The value of a variable, as [`find`] gives it.
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
         find(&self.0, key)
     }
 
-    /// Takes a variable out, wherever it stands.
+    /// Removes a variable, all copies of it.
     pub fn remove(&mut self, key: &[u8]) {
         let is_it = |entry: &Entry| value_of(entry, key).is_some() || entry.to_bytes() == key;
         if self.0.iter().any(is_it) {
@@ -38,10 +38,10 @@ impl Environment {
         }
     }
 
-    /// Sets a variable, in the place of an old one. Of several old ones none is left: getenv(3) takes the first, and shells
-    /// the last.
+    /// Sets a variable in place of the old one. All other copies are removed: getenv(3) takes the first, and shells the
+    /// last.
     pub fn set(&mut self, entry: CString) {
-        let key = entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+        let key = key_of(&entry);
         let place = self.0.iter().position(|old| value_of(old, key).is_some());
         let entries = Rc::make_mut(&mut self.0);
         let behind = entries.drain(place.unwrap_or(entries.len())..).skip(1);
@@ -51,12 +51,17 @@ impl Environment {
     }
 }
 
-/// The value of a variable; of the first where there are several, as getenv(3) has it.
+/// The value of a variable; of the first copy, as with getenv(3).
 pub fn find<'a>(entries: &'a [Entry], key: &[u8]) -> Option<&'a [u8]> {
     entries.iter().find_map(|entry| value_of(entry, key))
 }
 
-/// The value, where the entry is this variable's.
+/// What comes before the first `=`.
+pub fn key_of(entry: &CStr) -> &[u8] {
+    entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+/// The value, if the entry is this variable's.
 fn value_of<'a>(entry: &'a CStr, key: &[u8]) -> Option<&'a [u8]> {
     entry.to_bytes().strip_prefix(key)?.strip_prefix(b"=")
 }
@@ -67,7 +72,7 @@ fn value_of<'a>(entry: &'a CStr, key: &[u8]) -> Option<&'a [u8]> {
 pub enum ExpandError {
     /// A `${` without its `}`.
     NotClosed(OsString),
-    /// What stands between the brackets is not `VAR` or `VAR:-default`.
+    /// What stands between the braces is not `VAR` or `VAR:-default`.
     NotAVariable(OsString),
 }
 
@@ -80,7 +85,7 @@ impl fmt::Display for ExpandError {
             ExpandError::NotAVariable(what) => {
                 write!(
                     f,
-                    "{what:?} is no variable; write ${{VAR}}, ${{VAR:-default}}, or $${{ for a plain ${{"
+                    "{what:?} is not a variable; write ${{VAR}}, ${{VAR:-default}}, or $${{ for a plain ${{"
                 )
             }
         }
@@ -89,10 +94,10 @@ impl fmt::Display for ExpandError {
 
 impl std::error::Error for ExpandError {}
 
-/// Puts values in the place of `${VAR}` and `${VAR:-default}`; `$${` stands for a plain `${`.
+/// Replaces `${VAR}` and `${VAR:-default}` by their values; `$${` stands for a plain `${`.
 ///
-/// As in a shell, the default is for a variable that is not set or empty, and one without a default is then nothing.
-/// Unlike in a shell, a value is never split into words, and a default is taken as it stands.
+/// As in a shell, a variable that is unset or empty gives the default, or nothing where there is none. Unlike in a shell,
+/// a value is never split into words, and a default is taken literally.
 pub fn expand(word: &OsStr, environment: &Environment) -> Result<OsString, ExpandError> {
     let mut rest = word.as_bytes();
     let mut expanded = Vec::with_capacity(rest.len());

@@ -1,40 +1,19 @@
 //! `--explain`: the plan, for people and for programs. Nothing is run.
 
+use std::ffi::OsString;
+use std::iter;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::config::{Delivery, Leftovers, ReportTo};
 use crate::duration::Span;
-use crate::environment::Entry;
+use crate::environment::key_of;
 use crate::plan::{Adoption, Group, Plan, Stops, Timeout};
 use crate::session::Session;
-use crate::signal::Signal;
+use crate::signal::{Rewrite, Signal};
+use crate::status::Remap;
 use crate::users::Identity;
-
-/// What becomes of a signal that sexton receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// It is sent on.
-    Forwarded,
-    /// Another is sent in its place.
-    Rewritten(Signal),
-    /// It is not sent on.
-    Dropped,
-    /// The kernel acts on it.
-    Uncatchable,
-}
-
-impl Fate {
-    fn of(signal: Signal, plan: &Plan) -> Fate {
-        match plan.rewrites.apply(signal) {
-            _ if !signal.is_catchable() => Fate::Uncatchable,
-            None => Fate::Dropped,
-            Some(to) if to == signal => Fate::Forwarded,
-            Some(to) => Fate::Rewritten(to),
-        }
-    }
-}
 
 /// The plan for people: a line for each decision.
 pub fn text(plan: &Plan) -> String {
@@ -55,27 +34,31 @@ pub fn text(plan: &Plan) -> String {
         ("parent's death", parent_death(plan)),
         ("report", report(plan)),
     ];
-    let told = lines.into_iter().filter(|(_, what)| !what.is_empty());
-    told.map(|(name, what)| format!("{name:<15} {what}\n")).collect()
+    let lines = lines.into_iter().filter(|(_, text)| !text.is_empty());
+    lines.map(|(name, text)| format!("{name:<15} {text}\n")).collect()
 }
 
 fn program(plan: &Plan) -> String {
-    let words = [&plan.program].into_iter().chain(&plan.arguments);
-    words.map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ")
+    words(plan).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The program and its arguments.
+fn words(plan: &Plan) -> impl Iterator<Item = &OsString> {
+    iter::once(&plan.program).chain(&plan.arguments)
 }
 
 fn user(plan: &Plan) -> String {
-    let privileges = if plan.no_new_privs { ", and no exec gives more privileges" } else { "" };
-    match &plan.identity {
-        None if plan.no_new_privs => "sexton's own, and no exec gives more privileges".to_owned(),
-        None => String::new(),
-        Some(identity) => {
-            let groups = identity.groups.iter().map(|group| group.to_string()).collect::<Vec<_>>();
-            let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
-            let (user, group, name) = (identity.user, identity.group, &identity.name);
-            format!("{user} ({name}), group {group}, supplementary groups: {groups}{privileges}")
+    let user = match &plan.identity {
+        None if !plan.no_new_privs => return String::new(),
+        None => "sexton's own".to_owned(),
+        Some(Identity { user, group, groups, name, .. }) => {
+            let groups = groups.iter().map(|group| group.to_string()).collect::<Vec<_>>().join(", ");
+            let groups = if groups.is_empty() { "none" } else { &groups };
+            format!("{user} ({name}), group {group}, supplementary groups: {groups}")
         }
-    }
+    };
+    let privileges = if plan.no_new_privs { ", and no exec gives more privileges" } else { "" };
+    format!("{user}{privileges}")
 }
 
 fn directory(plan: &Plan) -> String {
@@ -85,8 +68,12 @@ fn directory(plan: &Plan) -> String {
 fn adoption(plan: &Plan) -> &'static str {
     match plan.adoption {
         Adoption::Init => "come to sexton, which is PID 1, and are reaped",
-        Adoption::Subreaper { required: true } => "come to sexton as a child subreaper, or it fails",
-        Adoption::Subreaper { required: false } => "come to sexton as a child subreaper, or it warns",
+        Adoption::Subreaper { required: true } => {
+            "come to sexton as a child subreaper; it fails if the kernel refuses"
+        }
+        Adoption::Subreaper { required: false } => {
+            "come to sexton as a child subreaper; it warns if the kernel refuses"
+        }
         Adoption::None => "do not come to sexton",
     }
 }
@@ -105,9 +92,9 @@ fn group(plan: &Plan) -> &'static str {
 
 fn stops(plan: &Plan) -> &'static str {
     match plan.stops {
-        Stops::Follow => "sexton stops too, for the shell to see, and goes on with it",
-        Stops::Undo => "it is continued at once, as nobody else could; but not after SIGSTOP",
-        Stops::Leave => "it stays so until somebody continues it",
+        Stops::Follow => "sexton stops too, so that the shell sees it, and is continued with it",
+        Stops::Undo => "it is continued at once, since nobody else could do so; but not after SIGSTOP",
+        Stops::Leave => "it stays stopped until somebody continues it",
     }
 }
 
@@ -120,15 +107,13 @@ fn delivery(plan: &Plan) -> &'static str {
 }
 
 fn signals(plan: &Plan) -> String {
-    let mut sentences = Vec::new();
-    for rewrite in plan.rewrites.iter() {
-        sentences.push(match rewrite.to {
-            Some(to) => format!("{} becomes {to}", rewrite.from),
-            None => format!("{} is dropped", rewrite.from),
-        });
-    }
+    let sentence = |Rewrite { from, to }| match to {
+        Some(to) => format!("{from} becomes {to}"),
+        None => format!("{from} is dropped"),
+    };
+    let mut sentences: Vec<String> = plan.rewrites.iter().map(sentence).collect();
     let rest = if sentences.is_empty() { "all" } else { "all others" };
-    sentences.push(format!("{rest} are sent on as they are; nothing can catch SIGKILL and SIGSTOP"));
+    sentences.push(format!("{rest} are sent on unchanged; SIGKILL and SIGSTOP cannot be caught"));
     if plan.group == Group::Shared {
         sentences.push("what the terminal sends reaches the program by itself".to_owned());
     }
@@ -152,35 +137,30 @@ fn stop_requests(plan: &Plan) -> String {
 }
 
 fn timeout(plan: &Plan) -> String {
-    let Some(timeout) = plan.ending.timeout else { return String::new() };
-    let (after, kill_after) = (span(timeout.after), span(timeout.kill_after));
-    format!("{} after {after}, SIGKILL {kill_after} later, exit status 124", timeout.signal)
+    let Some(Timeout { after, signal, kill_after }) = plan.ending.timeout else { return String::new() };
+    format!("{signal} after {}, SIGKILL {} later, exit status 124", span(after), span(kill_after))
 }
 
 fn leftovers(plan: &Plan) -> String {
     match plan.ending.leftovers {
-        _ if plan.adoption == Adoption::None => "are left, as orphans do not come to sexton".to_owned(),
+        _ if plan.adoption == Adoption::None => "are left, since orphans do not come to sexton".to_owned(),
         Leftovers::Terminate => format!("get SIGTERM, and SIGKILL {} later", span(plan.ending.grace)),
         Leftovers::Kill => "get SIGKILL at once".to_owned(),
         Leftovers::Wait => "are waited for; a stop request ends them".to_owned(),
         Leftovers::Leave if plan.adoption == Adoption::Init => {
-            "end when sexton does, as it is PID 1".to_owned()
+            "end when sexton does, since it is PID 1".to_owned()
         }
         Leftovers::Leave => "are left".to_owned(),
     }
 }
 
 fn exit_status(plan: &Plan) -> String {
-    let mut text = "the program's".to_owned();
-    if plan.reraise {
-        text += "; a signal that ended it ends sexton too";
-    } else {
-        text += "; 128+N when signal N ended it";
-    }
-    for remap in plan.remaps.iter() {
-        text += &format!("; {} becomes {}", remap.code, remap.new);
-    }
-    text
+    let signaled = match plan.reraise {
+        true => "a signal that ended it ends sexton too",
+        false => "128+N when signal N ended it",
+    };
+    let remaps = plan.remaps.iter().map(|Remap { code, new }| format!("; {code} becomes {new}"));
+    format!("the program's; {signaled}{}", remaps.collect::<String>())
 }
 
 fn parent_death(plan: &Plan) -> String {
@@ -195,25 +175,17 @@ fn report(plan: &Plan) -> String {
     }
 }
 
-/// Without the values: people show plans to one another, and values may be secret.
-fn variable_names(plan: &Plan) -> Vec<String> {
-    let name = |entry: &Entry| {
-        let name = entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
-        String::from_utf8_lossy(name).into_owned()
-    };
-    plan.environment.entries().iter().map(name).collect()
-}
-
-/// The plan as one JSON object. Durations are seconds; what is not asked for is null.
+/// The plan as one JSON object. Durations are seconds; what was not asked for is null.
 pub fn json(plan: &Plan) -> Value {
-    let words = [&plan.program].into_iter().chain(&plan.arguments);
+    // Names only: people show plans to one another, and values may be secret.
+    let variables = plan.environment.entries().iter().map(|entry| String::from_utf8_lossy(key_of(entry)));
     json!({
         "version": 1,
-        "program": words.map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
+        "program": words(plan).map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
         "user": plan.identity.as_ref().map(json_user),
         "no_new_privs": plan.no_new_privs,
         "directory": plan.directory.as_ref().map(|directory| directory.to_string_lossy()),
-        "environment": variable_names(plan),
+        "environment": variables.collect::<Vec<_>>(),
         "adoption": match plan.adoption {
             Adoption::Init => "init",
             Adoption::Subreaper { .. } => "subreaper",
@@ -262,11 +234,11 @@ fn json_user(identity: &Identity) -> Value {
 }
 
 fn json_signal(signal: Signal, plan: &Plan) -> Value {
-    let (fate, sent) = match Fate::of(signal, plan) {
-        Fate::Forwarded => ("forwarded", Some(signal)),
-        Fate::Rewritten(to) => ("rewritten", Some(to)),
-        Fate::Dropped => ("dropped", None),
-        Fate::Uncatchable => ("uncatchable", None),
+    let (fate, sent) = match plan.rewrites.apply(signal) {
+        _ if !signal.is_catchable() => ("uncatchable", None),
+        None => ("dropped", None),
+        Some(to) if to == signal => ("forwarded", Some(to)),
+        Some(to) => ("rewritten", Some(to)),
     };
     json!({
         "signal": signal.to_string(),

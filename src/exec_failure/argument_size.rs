@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::reason::{Reason, shown};
+use crate::environment::key_of;
 
 /// The limit on one string, in pages (MAX_ARG_STRLEN).
 const PAGES_OF_A_STRING: usize = 32;
@@ -29,8 +30,7 @@ pub fn reason(file: &CStr, arguments: &[impl AsRef<CStr>], environment: &[impl A
         };
     }
     if let Some(entry) = environment.iter().copied().find(is_too_long) {
-        let name = entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
-        let what = format!("the environment variable {}", shown(OsStr::from_bytes(name)));
+        let what = format!("the environment variable {}", shown(OsStr::from_bytes(key_of(entry))));
         return Reason::StringTooLong { what, bytes: size(entry), limit };
     }
     let strings = arguments.iter().chain(&environment).map(|string| size(string) + size_of::<usize>());
