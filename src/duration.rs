@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A span of time that is written `10`, `10s`, `1.5s`, `500ms`, `2m` or `1h`; a bare number is seconds.
+/// A duration, read from `10`, `10s`, `1.5s`, `500ms`, `2m` or `1h`; a bare number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -24,9 +24,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Span, String> {
-        parse(word)
-            .map(Span)
-            .ok_or_else(|| format!("{word:?} is no duration; write 10s, 1.5s, 500ms, 2m or 1h"))
+        let unreadable = || format!("{word:?} is not a duration; write 10s, 1.5s, 500ms, 2m or 1h");
+        parse(word).map(Span).ok_or_else(unreadable)
     }
 }
 
@@ -46,7 +45,7 @@ fn parse(word: &str) -> Option<Duration> {
         return None;
     }
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // Decimals beyond the ninth of a second's billionths are cut off.
+    // Decimals beyond the ninth are cut off.
     let decimals = &format!("{decimals:0<9}")[..9];
     let fraction = decimals.parse::<u128>().ok()? * unit_in_nanoseconds / 1_000_000_000;
     let nanoseconds = whole.checked_mul(unit_in_nanoseconds)?.checked_add(fraction)?;

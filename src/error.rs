@@ -1,4 +1,4 @@
-//! Why a run did not come to pass.
+//! Why a program was not run.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,17 +16,18 @@ use crate::users::UserError;
 pub enum Error {
     /// No program was named, or its name is empty.
     NoProgram,
-    /// The wishes contradict one another, as the sentence says.
+    /// Two options contradict each other, as this sentence says.
     Contradiction(&'static str),
-    /// This process has several threads: the others would go on unguarded while signals are blocked and children reaped.
+    /// This process has several threads: signals would be blocked in one of them only, and children reaped that
+    /// others wait for.
     SeveralThreads,
     /// The user or group that was asked for cannot be found.
     User(UserError),
     /// A variable in an argument cannot be expanded.
     Expand(ExpandError),
-    /// A word cannot be handed to the program, because it has a NUL in it.
+    /// A word contains a NUL, so it cannot be handed to the program.
     Nul(OsString),
-    /// A step of the preparation failed.
+    /// A step before the start failed.
     #[non_exhaustive]
     Step {
         /// What could not be done: `become a child subreaper`.
@@ -51,7 +52,8 @@ impl Error {
         }
     }
 
-    /// The kernel's reason, one of errno(3), as [`std::io::Error::raw_os_error`] gives it; `None` where it was not asked.
+    /// The kernel's reason, one of errno(3), as [`std::io::Error::raw_os_error`] gives it; `None` where the error is not
+    /// the kernel's.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Error::Step { errno, .. } => Some(*errno),
@@ -67,11 +69,11 @@ impl fmt::Display for Error {
             Error::NoProgram => f.write_str("no program is named; write it after the options"),
             Error::Contradiction(sentence) => f.write_str(sentence),
             Error::SeveralThreads => {
-                f.write_str("this process has several threads; sexton needs one with one")
+                f.write_str("this process has several threads; sexton needs a process with one")
             }
             Error::User(error) => error.fmt(f),
             Error::Expand(error) => error.fmt(f),
-            Error::Nul(word) => write!(f, "{word:?} has a NUL in it, which no argument can have"),
+            Error::Nul(word) => write!(f, "{word:?} contains a NUL, which no argument can"),
             Error::Step { what, errno } => write!(f, "cannot {what}: {}", Errno::from_raw(*errno)),
             Error::Exec(failure) => failure.fmt(f),
         }

@@ -1,7 +1,7 @@
 //! **sexton** runs a program as its child, passes on every signal, reaps every orphan (as PID 1 of a container,
 //! or as a child subreaper), and ends with the program's status.
 //!
-//! The way of the data:
+//! How the data flows:
 //!
 //! ```text
 //! argv, environment ──> cli ──> Config ────┐
@@ -9,7 +9,7 @@
 //! mask, session, terminal ──> Surroundings ┘   (pure)           (loop around a pure step)
 //! ```
 //!
-//! [`Launcher`] runs a program so, and comes back with an [`Outcome`]:
+//! [`Launcher`] runs a program in this way and returns an [`Outcome`]:
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -1,26 +1,26 @@
-//! What /proc/self/mountinfo tells of mounts (proc_pid_mountinfo(5)).
+//! The mounts that /proc/self/mountinfo lists (proc_pid_mountinfo(5)).
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
-/// A mount, as one line of mountinfo describes it.
+/// A mount: one line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Its number.
     pub id: u32,
-    /// Which part of the file system is mounted: `/` is all of it.
+    /// Which directory of the file system is mounted; `/` for all of it.
     pub root: PathBuf,
     /// Where it is mounted.
     pub point: PathBuf,
     /// The kind of file system: `ext4`, `cgroup2`.
     pub kind: String,
-    /// What the file system was mounted with; for cgroup v1 its controllers.
+    /// The file system's own mount options; for cgroup v1 its controllers.
     pub options: String,
 }
 
-/// All mounts that this process sees, a later one on top of an earlier one; none where /proc does not tell.
+/// All mounts that this process sees, later ones on top of earlier ones; none where /proc does not tell.
 pub fn all() -> Vec<Mount> {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     table.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect()
@@ -31,10 +31,10 @@ impl Mount {
         let mut fields = line.split(|byte| *byte == b' ');
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-        // Parent, device.
+        // After parent and device.
         let root = unescape(fields.nth(2)?);
         let point = unescape(fields.next()?);
-        // Mount options and optional fields, which a hyphen ends.
+        // Mount options and optional fields end with a hyphen.
         fields.find(|field| *field == b"-")?;
         let kind = text(fields.next()?);
         Some(Mount { id, root, point, kind, options: text(fields.nth(1)?) })

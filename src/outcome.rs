@@ -1,4 +1,4 @@
-//! What came of a run.
+//! How a run went.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::status::{Ending, TIMED_OUT};
 
-/// What came of a run.
+/// How a run went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
     /// How the program ended.
     pub ending: Ending,
-    /// Whether it was out of time.
+    /// Whether it ran out of time.
     pub timed_out: bool,
-    /// How one is to end who ends as the program did.
+    /// How to end as the program did.
     pub end: End,
-    /// What was done on the way.
+    /// What was done meanwhile.
     pub tally: Tally,
 }
 
-/// How sexton ends, and whoever else wants to end as the program did.
+/// How to end as the program did. sexton ends in this way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// By exiting with this code.
@@ -35,13 +35,13 @@ pub enum End {
 pub struct Tally {
     /// How many orphans were reaped.
     pub orphans_reaped: u64,
-    /// How often each signal was sent on, by the name under which it was sent.
+    /// How often each signal was sent on, after rewrites.
     pub forwarded: BTreeMap<Signal, u64>,
-    /// Who was alive when the program had ended; only where a report was asked for.
+    /// What was still alive when the program had ended; empty unless a report was asked for.
     pub leftovers: Vec<Leftover>,
 }
 
-/// A descendant that was alive when the program had ended.
+/// A descendant that was still alive when the program had ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leftover {
@@ -51,7 +51,7 @@ pub struct Leftover {
     pub name: Vec<u8>,
     /// Its arguments, the program's name first.
     pub command_line: Vec<Vec<u8>>,
-    /// The letter of its state when the program had ended, as ps(1) shows it: one of ASCII.
+    /// The letter of its state when the program had ended, as ps(1) shows it.
     pub state: u8,
     /// What became of it.
     pub end: LeftoverEnd,
@@ -63,9 +63,9 @@ pub struct Leftover {
 pub enum LeftoverEnd {
     /// It ended, and sexton reaped it.
     Reaped(Ending),
-    /// It ended, and another reaped it.
+    /// It ended, and another process reaped it.
     Unseen,
-    /// It was alive when sexton ended.
+    /// It was still alive when sexton ended.
     Alive,
 }
 
@@ -80,7 +80,7 @@ impl Outcome {
         Outcome { ending, timed_out, end, tally }
     }
 
-    /// The exit code, also for one who would end by a signal and cannot: 128 + N.
+    /// The exit code; 128 + N where `end` is signal N.
     pub fn exit_code(&self) -> u8 {
         match self.end {
             End::Exit(code) => code,

@@ -1,26 +1,26 @@
-//! Files that are replaced whole.
+//! Replacing a file as a whole.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// How many names are tried for the temporary file. One that is taken is another process's that is writing now, or was
-/// left by one that was killed: PIDs tell nothing apart here, as in every container it is PID 1 that writes.
+/// How many names are tried for the temporary file. A name may be taken by a process that is writing now, or by one that
+/// was killed. PIDs do not tell them apart: in every container it is PID 1 that writes.
 const NAMES: u32 = 1000;
 
-/// Writes a file beside the target and renames it, so that there is never half a file under that name: somebody
-/// may be about to read it, or to execute it. It gets the permissions, or else those of any new file.
+/// Writes a file beside the target and renames it, so that nobody reads or executes half a file. It gets these
+/// permissions, or those of any new file.
 pub fn replace(target: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
     if target.file_name().is_none() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    // Nobody is to have it open for writing who may not later.
+    // Whoever may not write it later must not open it for writing now.
     let mode = if permissions.is_some() { 0o600 } else { 0o666 };
     let (temporary, mut file) = create_beside(target, mode)?;
     let result = file
         .write_all(bytes)
-        // The umask does not count for this.
+        // By chmod(2): the umask would take from the mode at creation.
         .and_then(|()| permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions)))
         .and_then(|()| file.sync_all())
         .and_then(|()| {
@@ -34,7 +34,7 @@ pub fn replace(target: &Path, bytes: &[u8], permissions: Option<Permissions>) ->
     result
 }
 
-/// Its name has nothing of the target's, which may be as long as a name can be.
+/// The new name does not contain the target's, which may be as long as a name can be.
 fn create_beside(target: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     let mut number = 0;
     loop {

@@ -1,7 +1,8 @@
-//! `--report`: what came of a run, as one JSON object. README describes it.
+//! `--report`: how a run went, as one JSON object. README describes it.
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,51 +25,46 @@ use crate::replacement::replace;
 use crate::status::Ending;
 use crate::stderr;
 
-/// Raised when a field changes its meaning or goes away; not for one more.
+/// Raised when a field changes its meaning or goes away, not when one is added.
 const VERSION: u32 = 1;
 
-/// How long the whole report waits for a stderr that is full.
+/// How long the whole report waits while stderr is full.
 const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where it goes. Paths are absolute: sexton's working directory is going to be another.
+/// Where the report goes. Paths are absolute: sexton's working directory is going to change.
 #[derive(Debug)]
 enum Target {
     Stderr,
-    /// To a file that is replaced.
+    /// A file that is replaced.
     File(PathBuf),
-    /// To a file that is mounted there by itself, which no other can take the place of (EBUSY, rename(2)).
+    /// A file that is a mount point, so it cannot be replaced (EBUSY, rename(2)), only overwritten.
     MountPoint(PathBuf),
 }
 
-/// A report that is going to be written.
+/// A report to be written at the end.
 #[derive(Debug)]
 pub struct Report {
     to: Target,
     program: Vec<String>,
     started: SystemTime,
     started_at: Instant,
-    /// Of the children that a process had waited for before it became sexton by exec: the kernel keeps the sums.
+    /// What children had used before this process became sexton by exec: the kernel keeps adding to these sums.
     used_before: Option<Usage>,
 }
 
 impl Report {
-    /// Makes sure, as far as can be known before the program starts, that it can be written.
+    /// Makes sure that it can be written, as far as is known before the program starts.
     #[cold]
     #[inline(never)]
     pub fn prepare(to: &ReportTo, plan: &Plan) -> Result<Report, Error> {
         let to = match to {
             ReportTo::Stderr => Target::Stderr,
             ReportTo::File(path) => Target::of(path).map_err(|errno| {
-                let what = match errno {
-                    Errno::EEXIST => {
-                        format!("put a report in the place of {path:?}, which is no regular file")
-                    }
-                    _ => format!("write the report {path:?}"),
-                };
-                Error::step(what, errno)
+                let why = if errno == Errno::EEXIST { ", which is not a regular file" } else { "" };
+                Error::step(format!("write the report {path:?}{why}"), errno)
             })?,
         };
-        let words = [&plan.program].into_iter().chain(&plan.arguments);
+        let words = iter::once(&plan.program).chain(&plan.arguments);
         Ok(Report {
             to,
             program: words.map(|word| word.to_string_lossy().into_owned()).collect(),
@@ -78,7 +74,7 @@ impl Report {
         })
     }
 
-    /// Writes it. What goes wrong is a warning: the program's status counts.
+    /// Writes it. A failure is a warning: the exit status is the program's.
     pub fn write(&self, program: Pid, outcome: &Outcome) {
         let mut text = self.json(program, outcome).to_string();
         text.push('\n');
@@ -98,7 +94,10 @@ impl Report {
     fn json(&self, program: Pid, outcome: &Outcome) -> Value {
         let duration = self.started_at.elapsed();
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let used = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
         let forwarded = outcome.tally.forwarded.iter();
+        let forwarded =
+            forwarded.map(|(signal, count)| json!({ "signal": signal.to_string(), "count": count }));
         json!({
             "version": VERSION,
             "sexton": env!("CARGO_PKG_VERSION"),
@@ -110,19 +109,15 @@ impl Report {
             "ending": ending(outcome.ending),
             "exit_code": outcome.exit_code(),
             "timed_out": outcome.timed_out,
-            "resources": getrusage(UsageWho::RUSAGE_CHILDREN)
-                .map(|used| resources(&used, self.used_before.as_ref()))
-                .unwrap_or_default(),
+            "resources": used.map(|used| resources(&used, self.used_before.as_ref())),
             "orphans_reaped": outcome.tally.orphans_reaped,
-            "signals_forwarded": forwarded
-                .map(|(signal, count)| json!({ "signal": signal.to_string(), "count": count }))
-                .collect::<Vec<_>>(),
+            "signals_forwarded": forwarded.collect::<Vec<_>>(),
             "leftovers": outcome.tally.leftovers.iter().map(leftover).collect::<Vec<_>>(),
         })
     }
 }
 
-/// Microseconds are as exact as a number in JSON can be relied on to be.
+/// In microseconds: a number in JSON is not sure to be more exact.
 fn seconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }
@@ -154,7 +149,7 @@ fn leftover(leftover: &Leftover) -> Value {
     })
 }
 
-/// Of all descendants that were waited for, theirs included (getrusage(2)), since `before`.
+/// What all descendants that were waited for have used (getrusage(2)), less what was used before.
 fn resources(used: &Usage, before: Option<&Usage>) -> Value {
     let time = |part: fn(&Usage) -> TimeVal| {
         let time = part(used) - before.map_or(TimeVal::zero(), part);
@@ -164,8 +159,7 @@ fn resources(used: &Usage, before: Option<&Usage>) -> Value {
     json!({
         "user_seconds": time(Usage::user_time),
         "system_seconds": time(Usage::system_time),
-        // The kernel counts in KiB, and gives the largest of the processes, not their sum. What was before cannot be
-        // taken from that.
+        // In KiB, and of the largest process, not a sum: what was before cannot be taken from it.
         "max_rss_bytes": used.max_rss() * 1024,
         "minor_page_faults": count(Usage::minor_page_faults),
         "major_page_faults": count(Usage::major_page_faults),
@@ -175,16 +169,16 @@ fn resources(used: &Usage, before: Option<&Usage>) -> Value {
 }
 
 impl Target {
-    /// The file that the path leads to. An error when it cannot be written.
+    /// The file that the path leads to, if it can be written.
     fn of(path: &Path) -> Result<Target, Errno> {
         let path = match fs::metadata(path) {
-            // A device or a pipe is not to be replaced by a file; nor is a link to one. (realpath(3) would say of the links
-            // in /proc/self/fd that there is nothing: a pipe has no path.)
+            // A device or a pipe must not be replaced by a file; nor must a link to one. (realpath(3) finds nothing behind
+            // the links in /proc/self/fd: a pipe has no path.)
             Ok(file) if file.is_dir() => return Err(Errno::EISDIR),
             Ok(file) if !file.is_file() => return Err(Errno::EEXIST),
             Ok(_) => fs::canonicalize(path).map_err(errno)?,
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => match fs::read_link(path) {
-                // It leads to where the first report is to be, as open(2) with O_CREAT has it.
+                // A link to a file that does not exist yet: it is made there, as by open(2) with O_CREAT.
                 Ok(target) => return Target::of(&path.with_file_name(target)),
                 Err(_) => new_file(path)?,
             },
@@ -200,9 +194,9 @@ impl Target {
     }
 }
 
-/// The path to a file that is not there yet.
+/// The absolute path of a file that does not exist yet.
 fn new_file(path: &Path) -> Result<PathBuf, Errno> {
-    // What Path takes for no part of the name means a directory (path_resolution(7)).
+    // These ends, which Path leaves out of the name, ask for a directory (path_resolution(7)).
     let bytes = path.as_os_str().as_bytes();
     if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
         return Err(Errno::EISDIR);

@@ -1,4 +1,4 @@
-//! How a process ended, and the exit code that comes of it.
+//! How a process ended, and the exit code for it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,11 +8,11 @@ use nix::libc;
 
 use crate::signal::{Signal, decimal};
 
-/// The program did not end within its time (as timeout(1)).
+/// The program ran out of time (as timeout(1)).
 pub const TIMED_OUT: u8 = 124;
 /// sexton itself failed, before the program ran (as env(1), timeout(1)).
 pub const FAILED: u8 = 125;
-/// The program was found and cannot be executed (as a shell).
+/// The program was found but cannot be executed (as a shell).
 pub const CANNOT_EXECUTE: u8 = 126;
 /// The program was not found (as a shell).
 pub const NOT_FOUND: u8 = 127;
@@ -62,10 +62,10 @@ impl fmt::Display for Ending {
     }
 }
 
-/// What wait(2) can say of a child.
+/// What wait(2) says of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildStatus {
-    /// It is dead, and now reaped.
+    /// It ended, and is reaped now.
     Ended(Ending),
     /// A signal stopped it.
     Stopped(Signal),
@@ -91,12 +91,12 @@ impl ChildStatus {
     }
 }
 
-/// One remap: exit with `new` where the exit code would be `code`.
+/// An exit code that is exchanged for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remap {
-    /// The exit code that the program's ending comes to.
+    /// What the exit code would be.
     pub code: u8,
-    /// What sexton exits with in its place.
+    /// What sexton exits with instead.
     pub new: u8,
 }
 
@@ -107,8 +107,7 @@ impl fmt::Display for Remap {
     }
 }
 
-/// Reads `CODE[:NEW]`; each is a number or, standing for 128 + N, the name of a signal. NEW is 0 where
-/// it is left out.
+/// Reads `CODE[:NEW]`; each is a number, or the name of a signal for 128 + N. NEW defaults to 0.
 impl FromStr for Remap {
     type Err = String;
 
@@ -121,15 +120,17 @@ impl FromStr for Remap {
 fn exit_code(word: &str) -> Result<u8, String> {
     let of_signal = |signal: Signal| SIGNALED + signal.number();
     let code = decimal(word).or_else(|| word.parse().ok().map(of_signal));
-    code.ok_or_else(|| format!("{word:?} is no exit code; write 0 to 255 or a signal: 143, 143:0, TERM:0"))
+    code.ok_or_else(|| {
+        format!("{word:?} is not an exit code; write 0 to 255 or a signal: 143, 143:0, TERM:0")
+    })
 }
 
-/// All remaps. Each code is looked up once: a result is not remapped again.
+/// All remaps. They do not chain: a result is not remapped again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remaps(BTreeMap<u8, u8>);
 
 impl Remaps {
-    /// Adds one; a later remap of the same code takes the place of an earlier one.
+    /// Adds one; it replaces an earlier one of the same code.
     pub fn insert(&mut self, remap: Remap) {
         self.0.insert(remap.code, remap.new);
     }

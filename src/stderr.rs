@@ -1,7 +1,7 @@
 //! A stderr that never holds sexton up and never ends it.
 //!
-//! stderr is shared with the program, so it must stay in blocking mode: O_NONBLOCK would be the program's too.
-//! Each write is made non-blocking by itself; what does not fit is lost.
+//! stderr is shared with the program, so it must stay in blocking mode: O_NONBLOCK would hold for the program too.
+//! Instead each single write does not block; what does not fit is lost.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -16,7 +16,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 use crate::sys::descriptors;
 
-/// A pipe takes up to this at once or not at all (PIPE_BUF, pipe(7)).
+/// Up to this much a pipe takes whole or not at all (PIPE_BUF, pipe(7)).
 const PIECE: usize = 4096;
 
 /// Writes what can be written without waiting.
@@ -25,7 +25,7 @@ pub fn write(bytes: &[u8]) {
     write_within(bytes, Duration::ZERO);
 }
 
-/// Writes, and waits up to this long in all from when it is full for the first time.
+/// Writes, and once stderr is full waits this long in all.
 pub fn write_within(bytes: &[u8], patience: Duration) {
     let mut deadline = None;
     for mut piece in bytes.chunks(PIECE) {
@@ -47,26 +47,26 @@ pub fn write_within(bytes: &[u8], patience: Duration) {
 
 fn try_write(piece: &[u8]) -> Result<usize, Errno> {
     match descriptors::write_without_waiting(io::stderr().as_fd(), piece) {
-        // This kind of file knows no such writes: terminals, and pipes before Linux 6.4.
+        // Not supported by this kind of file: terminals, and pipes before Linux 6.4.
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) if is_writable(Duration::ZERO) => {
             write_where_there_is_room(piece)
         }
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => Err(Errno::EAGAIN),
-        // XFS and btrfs say so of every write that changes the file's times (file_update_time in the kernel). There is
-        // nobody to wait for.
+        // XFS and btrfs refuse every write that changes the file's times (file_update_time in the kernel). There is no reader
+        // to wait for.
         Err(Errno::EAGAIN) if is_regular_file() => nix::unistd::write(io::stderr(), piece),
         result => result,
     }
 }
 
 /// A terminal may have room for a part only, and then keeps the writer until somebody reads (`n_tty_write` in the
-/// kernel). O_NONBLOCK is for all who share the open file, so it is opened once more, for this write alone.
+/// kernel). O_NONBLOCK holds for all that share the open file, so it is opened once more, for this write alone.
 fn write_where_there_is_room(piece: &[u8]) -> Result<usize, Errno> {
     let stderr = io::stderr();
     if stderr.is_terminal() {
         let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
         let opened = File::options().write(true).custom_flags(flags).open("/proc/self/fd/2");
-        // Without /proc, or where it is another user's terminal, there is no other way than the one below.
+        // Without /proc, or on another user's terminal, only the write below is left.
         if let Ok(terminal) = opened {
             return nix::unistd::write(terminal, piece);
         }

@@ -245,7 +245,7 @@ fn link_stays(mode: Mode) {
     std::os::unix::fs::symlink("/proc/self/fd/1", &stdout).expect("cannot make a link");
     let refused = Init::new(mode).options(["--report".as_ref(), stdout.as_os_str()]).shell("exit 0").run();
     assert_eq!(refused.ending, Ending::Exited(125), "{}", refused.stderr);
-    assert!(refused.stderr.contains("which is no regular file"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("which is not a regular file"), "{}", refused.stderr);
     assert!(fs::symlink_metadata(&stdout).expect("the link is gone").is_symlink());
 }
 
