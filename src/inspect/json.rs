@@ -1,34 +1,6 @@
-//! The answer as one JSON object, for programs. `docs/inspect.md` describes it for its readers.
-//!
-//! The schema, version 1. Nothing in it changes its meaning or goes away without another version; keys may be
-//! added. Names are printable text: what is not is escaped as in Rust (`\n`, `\u{1b}`), and so are round brackets and
-//! backslashes. A key that has no value is null.
-//!
-//! ```text
-//! version        1
-//! verdict        "healthy" | "zombies" | "incomplete" | "could_not_look"; the exit status is 0, 1, 2, 2
-//! error          why nothing could be seen; only, and then alone, with "could_not_look"
-//! inspector      the PID of the process that looked
-//! processes      in the order of the tree, each after its parent:
-//!   pid, parent (null: outside of what can be seen), group, session, user, threads, name
-//!   state        the kernel's letter;  state_word  what it stands for
-//!   age_seconds
-//!   adopted      null: not known to be; "session", "not_the_program": how it is known that its parent did not make it
-//! zombies        those that were zombies in two looks, by their parents:
-//!   parent       {pid, name}, or null
-//!   fault        "parent_does_not_wait" | "parent_is_stopped" | "parent_hangs" | "init_does_not_reap" |
-//!                "sexton_does_not_reap" | "parent_is_outside"
-//!   why, cure    the same for people
-//!   processes    [{pid, name, adopted (true: known to be)}]
-//! uninterruptible  those that were in state D in two looks: [{pid, name, waits_in, stack}]
-//! limits
-//!   cgroup       null, or {directory, used, limit, near, refused}
-//!   users        [{user, used, limit, near}]
-//!   pid_max      null, or {used, limit, near}
-//! unseen         what could not be seen, for people: [text]
-//! ```
+//! The answer as one JSON object, for programs. docs/inspect.md describes every key; none changes its meaning or goes
+//! away without another version, but keys may be added.
 
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::limits::{Limits, Usage};
@@ -36,17 +8,17 @@ use super::sample::{Blind, Seen};
 use super::tree::Adoption;
 use super::zombies::Graves;
 use super::{Inspection, state_word};
-use crate::process_tree::printable;
+use crate::process_tree::{Process, printable};
 
 const VERSION: u32 = 1;
 
-/// The object, and the end of its line.
+/// The object, as a line.
 pub fn render(inspection: &Inspection) -> String {
     let processes: Vec<Value> = inspection.order.iter().map(|node| process(inspection, node.place)).collect();
     let stuck = inspection.stuck.iter().map(|stuck| {
         json!({
-            "pid": stuck.pid.as_raw(),
-            "name": stuck.name,
+            "pid": stuck.process.pid.as_raw(),
+            "name": printable(&stuck.process.name),
             "waits_in": stuck.waits_in,
             "stack": stuck.stack,
         })
@@ -92,31 +64,34 @@ fn process(inspection: &Inspection, place: usize) -> Value {
 }
 
 fn graves(graves: &Graves) -> Value {
-    let named = |pid: Pid, name: &str| json!({ "pid": pid.as_raw(), "name": name });
-    let zombies = graves
-        .zombies
-        .iter()
-        .map(|zombie| json!({ "pid": zombie.pid.as_raw(), "name": zombie.name, "adopted": zombie.adopted }));
+    let named = |process: &Process| json!({ "pid": process.pid.as_raw(), "name": printable(&process.name) });
+    let zombies = graves.zombies.iter().map(|zombie| {
+        let mut object = named(&zombie.process);
+        object["adopted"] = zombie.adopted.into();
+        object
+    });
     json!({
-        "parent": graves.parent.as_ref().map(|parent| named(parent.pid, &parent.name)),
+        "parent": graves.parent.as_ref().map(named),
         "fault": graves.fault.word(),
-        "why": graves.fault().to_string(),
-        "cure": graves.cure().to_string(),
+        "why": graves.why(),
+        "cure": graves.cure(),
         "processes": zombies.collect::<Vec<_>>(),
     })
 }
 
 fn limits(limits: &Limits) -> Value {
     let usage = |usage: Usage| json!({ "used": usage.used, "limit": usage.limit, "near": usage.is_near() });
-    let with = |mut object: Value, key: &str, value: Value| {
-        object[key] = value;
-        object
-    };
     let cgroup = limits.cgroup.as_ref().map(|cgroup| {
-        let object = with(usage(cgroup.usage), "directory", json!(cgroup.directory.to_string_lossy()));
-        with(object, "refused", json!(cgroup.refused))
+        let mut object = usage(cgroup.usage);
+        object["directory"] = cgroup.directory.to_string_lossy().into();
+        object["refused"] = cgroup.refused.into();
+        object
     });
-    let users = limits.users.iter().map(|user| with(usage(user.usage), "user", json!(user.id)));
+    let users = limits.users.iter().map(|user| {
+        let mut object = usage(user.usage);
+        object["user"] = user.id.into();
+        object
+    });
     json!({
         "cgroup": cgroup,
         "users": users.collect::<Vec<_>>(),

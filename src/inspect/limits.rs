@@ -1,4 +1,4 @@
-//! How near the limits on the number of processes are. All of them count tasks: threads, too.
+//! How near the limits on the number of processes are. They count tasks, so threads too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use super::order::places_by;
 use super::sample::{Sample, Seen};
 use crate::mounts::{self, Mount};
 
-/// How much of something is in use.
+/// How much of a limit is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// So many tasks are there.
+    /// How many tasks there are.
     pub used: u64,
-    /// So many may be there; `None` is without limit.
+    /// How many there may be; `None` for no limit.
     pub limit: Option<u64>,
 }
 
 impl Usage {
-    /// Whether four fifths are used.
+    /// Whether four fifths are in use.
     pub fn is_near(self) -> bool {
         self.limit.is_some_and(|limit| self.used.saturating_mul(5) >= limit.saturating_mul(4))
     }
@@ -31,12 +31,12 @@ impl Usage {
 /// The limits.
 #[derive(Debug)]
 pub struct Limits {
-    /// The cgroup with a limit that has the least room, of this process's and those above it; the innermost
-    /// where none has a limit. `None` where there is no pids controller.
+    /// Of this process's cgroup and those above it the one with the least room; the innermost where none has a limit.
+    /// `None` where there is no pids controller.
     pub cgroup: Option<Cgroup>,
-    /// The users that are bound to a limit, or could be.
+    /// The users whose processes were seen.
     pub users: Vec<User>,
-    /// `kernel.pid_max`, against the tasks that were seen.
+    /// `kernel.pid_max`, and the tasks that were seen.
     pub pid_max: Option<Usage>,
 }
 
@@ -47,7 +47,7 @@ pub struct Cgroup {
     pub directory: PathBuf,
     /// `pids.current` and `pids.max`.
     pub usage: Usage,
-    /// How many forks were refused for the limit, where it is told (`pids.events`).
+    /// How many forks failed for the limit, if the kernel tells (`pids.events`).
     pub refused: Option<u64>,
 }
 
@@ -56,21 +56,16 @@ pub struct Cgroup {
 pub struct User {
     /// The user's number.
     pub id: u32,
-    /// The tasks seen here, of all that count, against the limit of the user's oldest process.
+    /// The user's tasks that were seen, and the limit of its oldest process. The kernel also counts those in other PID namespaces.
     pub usage: Usage,
 }
 
 impl Limits {
     /// Reads them.
     pub fn read(sample: &Sample) -> Limits {
-        let tasks = |seen: &Seen| u64::from(seen.process.threads.max(1));
-        let used = sample.seen.iter().map(tasks).sum();
         let pid_max = read_number(Path::new("/proc/sys/kernel/pid_max"));
-        Limits {
-            cgroup: cgroup(),
-            users: users(sample),
-            pid_max: pid_max.map(|limit| Usage { used, limit: Some(limit) }),
-        }
+        let usage = |limit| Usage { used: tasks(&sample.seen), limit: Some(limit) };
+        Limits { cgroup: cgroup(), users: users(sample), pid_max: pid_max.map(usage) }
     }
 
     /// Whether any is near.
@@ -80,19 +75,20 @@ impl Limits {
     }
 }
 
+fn tasks<'a>(seen: impl IntoIterator<Item = &'a Seen>) -> u64 {
+    seen.into_iter().map(|seen| u64::from(seen.process.threads.max(1))).sum()
+}
+
 fn cgroup() -> Option<Cgroup> {
     let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mounts = mounts::all();
-    let groups =
-        membership.lines().filter_map(|line| directory(line, &mounts)).flat_map(|(mount, directory)| {
-            directory
-                .ancestors()
-                .take_while(|above| above.starts_with(&mount))
-                .filter_map(read)
-                .collect::<Vec<_>>()
-        });
-    // Of several without a limit, the first.
-    groups.min_by_key(|group| group.usage.room())
+    let own = membership.lines().filter_map(|line| directory(line, &mounts));
+    let with_those_above = own.flat_map(|(mount, directory)| {
+        let above = directory.ancestors().take_while(|above| above.starts_with(&mount));
+        above.filter_map(read).collect::<Vec<_>>()
+    });
+    // The first of several without a limit.
+    with_those_above.min_by_key(|group| group.usage.room())
 }
 
 /// The mount and the directory of the cgroup that a line of /proc/PID/cgroup is about (cgroups(7)):
@@ -106,7 +102,7 @@ fn directory(line: &str, mounts: &[Mount]) -> Option<(PathBuf, PathBuf)> {
         _ => mount.kind == "cgroup" && has_pids(controllers) && has_pids(&mount.options),
     };
     let mount = mounts.iter().rfind(is_mine)?;
-    // In a container the cgroup itself may be what is mounted, and the path one that leads there from outside.
+    // In a container the mount may be the cgroup itself, and the path lead there from outside.
     let below = path.strip_prefix(&mount.root).ok().filter(|below| !below.starts_with(".."));
     let directory = below
         .map(|below| mount.point.join(below).components().collect::<PathBuf>())
@@ -116,7 +112,7 @@ fn directory(line: &str, mounts: &[Mount]) -> Option<(PathBuf, PathBuf)> {
 
 fn read(directory: &Path) -> Option<Cgroup> {
     let used = read_number(&directory.join("pids.current"))?;
-    // The word "max" is no number, and no limit.
+    // The word "max" means no limit.
     let limit = read_number(&directory.join("pids.max"));
     let events = fs::read_to_string(directory.join("pids.events")).ok();
     let refused =
@@ -135,15 +131,15 @@ fn users(sample: &Sample) -> Vec<User> {
     let of_one_user = seen.chunk_by(|one, other| one.owner == other.owner);
     let user = |seen: &[&Seen]| {
         let id = seen.first()?.owner;
-        let used = seen.iter().map(|seen| u64::from(seen.process.threads.max(1))).sum();
-        let limit =
-            if is_exempt(id) { None } else { seen.iter().take(3).find_map(|seen| process_limit(seen)) };
-        Some(User { id, usage: Usage { used, limit } })
+        // The oldest may be dead by now.
+        let limit = || seen.iter().take(3).find_map(|seen| process_limit(seen));
+        let limit = if is_exempt(id) { None } else { limit() };
+        Some(User { id, usage: Usage { used: tasks(seen.iter().copied()), limit } })
     };
     of_one_user.filter_map(user).collect()
 }
 
-/// Root of the outermost user namespace may have as many as it likes (copy_process in kernel/fork.c).
+/// Root of the outermost user namespace has no limit (copy_process in kernel/fork.c).
 fn is_exempt(user: u32) -> bool {
     let map = || fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     user == 0 && map().split_whitespace().eq(["0", "0", "4294967295"])

@@ -1,7 +1,7 @@
 //! `--inspect`: the processes of this PID namespace, and what is wrong with them.
 //!
-//! For images without ps, shell or libc. [`sample`] looks, [`tree`] finds who descends from whom, [`zombies`] whom
-//! to blame, [`limits`] how many processes there may be; [`text`] and [`json`] tell it.
+//! For images without ps, shell or libc. [`sample`] looks, [`tree`] finds which process descends from which, [`zombies`]
+//! which is to blame, and [`limits`] how many there may be; [`text`] and [`json`] are the answer.
 
 mod json;
 mod limits;
@@ -11,7 +11,6 @@ mod text;
 mod tree;
 mod zombies;
 
-use std::fmt;
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -20,14 +19,13 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, getpid, sysconf};
 
 use self::limits::Limits;
-use self::sample::{Blind, Sample, Unseen};
+use self::sample::Sample;
 use self::text::Style;
 use self::tree::{Adoption, Adoptions, Node};
 use self::zombies::Graves;
-use crate::mounts;
-use crate::process_tree::{Process, printable};
+use crate::process_tree::Process;
 
-/// In which form the answer is given.
+/// The form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// For people.
@@ -36,48 +34,46 @@ pub enum Form {
     Json,
 }
 
-/// What was seen and what it means, and what to exit with.
+/// What was seen, what it means, and what to exit with.
 #[derive(Debug)]
 pub struct Answer {
     /// What to print.
     pub text: String,
-    /// 0 healthy, 1 zombies found, 2 could not look (at all of it).
+    /// 0 healthy, 1 zombies found, 2 could not look (or not at all of it).
     pub code: u8,
 }
 
-/// How long a zombie or an uninterruptible process must have been one to be reported.
+/// How long a process must be a zombie, or uninterruptible, to be reported as one.
 const LASTING: Duration = Duration::from_millis(150);
 
-/// Looks at the PID namespace. The error is for stderr: a line that says why nothing could be seen.
+/// Looks at the PID namespace. The error is for stderr: a line on why nothing could be seen.
 pub fn inspect(form: Form) -> Result<Answer, Answer> {
-    match Sample::take(|| thread::sleep(LASTING)) {
-        Ok(sample) => {
-            let inspection = Inspection::new(sample);
-            let code = inspection.verdict().code();
-            let text = match form {
-                Form::Text => text::render(&inspection, Style::of_stdout()),
-                Form::Json => json::render(&inspection),
-            };
-            Ok(Answer { text, code })
+    let sample = match (Sample::take(|| thread::sleep(LASTING)), form) {
+        (Ok(sample), _) => sample,
+        (Err(blind), Form::Text) => {
+            return Err(Answer { text: format!("sexton: cannot look: {blind}\n"), code: COULD_NOT_LOOK });
         }
-        Err(blind) => match form {
-            Form::Text => {
-                Err(Answer { text: format!("sexton: cannot look: {blind}\n"), code: COULD_NOT_LOOK })
-            }
-            Form::Json => Ok(Answer { text: json::render_blind(&blind), code: COULD_NOT_LOOK }),
-        },
-    }
+        (Err(blind), Form::Json) => {
+            return Ok(Answer { text: json::render_blind(&blind), code: COULD_NOT_LOOK });
+        }
+    };
+    let inspection = Inspection::new(sample);
+    let text = match form {
+        Form::Text => text::render(&inspection, Style::of_stdout()),
+        Form::Json => json::render(&inspection),
+    };
+    Ok(Answer { text, code: inspection.verdict().code() })
 }
 
-/// What to exit with where not everything, or nothing, could be seen.
+/// The exit status when something, or everything, could not be seen.
 pub const COULD_NOT_LOOK: u8 = 2;
 
-/// All that there is to tell.
+/// What was found.
 #[derive(Debug)]
 struct Inspection {
     sample: Sample,
     order: Vec<Node>,
-    /// For each process in the sample, how it is known that it was adopted, if it is.
+    /// For each process in the sample, how it is known to be adopted, if it is.
     adoptions: Vec<Option<Adoption>>,
     graves: Vec<Graves>,
     stuck: Vec<Stuck>,
@@ -86,14 +82,12 @@ struct Inspection {
     myself: Pid,
 }
 
-/// What it comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// No zombies.
+    /// There are no zombies.
     Healthy,
-    /// There are.
     Zombies,
-    /// None are seen, and not everything could be.
+    /// No zombies were seen, but not everything could be.
     Incomplete,
 }
 
@@ -149,27 +143,26 @@ impl Inspection {
 /// A process that stays uninterruptible, and where in the kernel it waits.
 #[derive(Debug)]
 struct Stuck {
-    pid: Pid,
-    name: String,
-    /// The kernel function that it waits in, where it may be read (`/proc/PID/wchan`).
+    process: Process,
+    /// The kernel function that it waits in, if that may be read (`/proc/PID/wchan`).
     waits_in: Option<String>,
-    /// The functions on its kernel stack, the innermost first, where they may be read (`/proc/PID/stack`).
+    /// The functions on its kernel stack, innermost first, if they may be read (`/proc/PID/stack`).
     stack: Vec<String>,
 }
 
 impl Stuck {
     fn look(process: &Process) -> Stuck {
         let read = |file| fs::read_to_string(format!("/proc/{}/{file}", process.pid)).unwrap_or_default();
-        // Who may not know gets "0".
+        // Without permission it reads "0".
         let waits_in = Some(read("wchan")).filter(|name| !matches!(name.as_str(), "" | "0"));
-        // [<0>] io_schedule+0x46/0x80
+        // A line: [<0>] io_schedule+0x46/0x80
         let function = |line: &str| Some(line.split_whitespace().nth(1)?.split('+').next()?.to_owned());
         let stack = read("stack").lines().filter_map(function).collect();
-        Stuck { pid: process.pid, name: printable(&process.name), waits_in, stack }
+        Stuck { process: process.clone(), waits_in, stack }
     }
 }
 
-/// What turns the kernel's time of a start into an age.
+/// Turns a process's start, in ticks since boot, into its age.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     since_boot: Duration,
@@ -178,9 +171,9 @@ struct Clock {
 
 impl Clock {
     fn read() -> Clock {
-        let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
         let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
-        Clock { since_boot: now, ticks_in_a_second: ticks.filter(|ticks| *ticks > 0).unwrap_or(100) }
+        Clock { since_boot, ticks_in_a_second: ticks.filter(|ticks| *ticks > 0).unwrap_or(100) }
     }
 
     fn age(&self, process: &Process) -> Duration {
@@ -197,7 +190,7 @@ fn state_word(process: &Process) -> &'static str {
         b'S' => "sleeping",
         b'D' => "uninterruptible",
         b'Z' if process.is_zombie() => "zombie",
-        // Its first thread has ended and others go on: it is no zombie yet.
+        // Its first thread has ended and others run on: it is not a zombie yet.
         b'Z' => "leader ended",
         b'T' => "stopped",
         b't' => "traced",
@@ -205,38 +198,5 @@ fn state_word(process: &Process) -> &'static str {
         b'I' => "idle",
         b'P' => "parked",
         _ => "unknown",
-    }
-}
-
-impl fmt::Display for Unseen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unseen::Init => f.write_str("PID 1 is hidden, and so may others be")?,
-            Unseen::Closed(1) => f.write_str("1 process may not be looked at")?,
-            Unseen::Closed(count) => write!(f, "{count} processes may not be looked at")?,
-        }
-        if let Some(option) = hiding_option() {
-            write!(f, " (/proc is mounted with {option})")?;
-        }
-        f.write_str(": look as root")
-    }
-}
-
-/// The mount option by which /proc hides processes (proc(5)).
-fn hiding_option() -> Option<String> {
-    let proc = mounts::all().into_iter().rfind(|mount| mount.point.as_os_str() == "/proc")?;
-    proc.options.split(',').find(|option| option.starts_with("hidepid=")).map(str::to_owned)
-}
-
-impl fmt::Display for Blind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Blind::NoProc(error) => {
-                write!(f, "/proc is not to be read ({error}); mount it: mount -t proc proc /proc")
-            }
-            Blind::ForeignProc => f.write_str(
-                "/proc shows another PID namespace than this one; mount this one's: mount -t proc proc /proc",
-            ),
-        }
     }
 }

@@ -1,16 +1,15 @@
-//! Sorting, in one piece of code for all that is sorted here: each type sorted by itself would cost this small
-//! binary another ten kilobytes.
+//! One sort for everything that is sorted here: each further type to sort adds ten kilobytes to this small binary.
 
 use nix::unistd::Pid;
 
-/// The numbers from 0 to `count`, in the order of their keys, and in their own where keys are the same.
+/// The numbers below `count`, in the order of their keys; where keys are equal, in their own.
 pub fn places_by(count: usize, key: impl Fn(usize) -> [u64; 2]) -> Vec<usize> {
     let mut keyed: Vec<([u64; 2], usize)> = (0..count).map(|place| (key(place), place)).collect();
     keyed.sort_unstable();
     keyed.into_iter().map(|(_, place)| place).collect()
 }
 
-/// A PID as a part of a key. None is negative.
+/// A PID, which is never negative, as a part of a key.
 pub fn of_pid(pid: Pid) -> u64 {
     pid.as_raw().unsigned_abs().into()
 }

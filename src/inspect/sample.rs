@@ -1,28 +1,31 @@
-//! Who is there: looked at twice where something looks wrong, so that nothing in passing is reported.
+//! Which processes there are. Suspect ones are looked at twice, so that what is passing is not reported.
 
+use std::fmt;
 use std::io;
 
 use nix::unistd::Pid;
 
 use super::order::{of_pid, places_by};
+use super::tree::INIT;
+use crate::mounts;
 use crate::process_tree::{self, Proc, Process};
 
 /// A process that was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// What /proc shows of it.
+    /// What /proc shows.
     pub process: Process,
-    /// The user it belongs to.
+    /// The user that it belongs to.
     pub owner: u32,
-    /// Whether it is the same process in the same state in both looks. Only zombies and uninterruptible
-    /// processes are looked at twice.
+    /// Whether it was the same process in the same state twice. Only zombies and uninterruptible processes are looked
+    /// at twice.
     pub lasting: bool,
 }
 
-/// All that were seen.
+/// All processes that were seen.
 #[derive(Debug)]
 pub struct Sample {
-    /// In the order of their PIDs.
+    /// They are in the order of their PIDs.
     pub seen: Vec<Seen>,
     /// What could not be seen.
     pub unseen: Vec<Unseen>,
@@ -33,21 +36,21 @@ pub struct Sample {
 pub enum Unseen {
     /// PID 1, which exists in every PID namespace; so others may be hidden too (`hidepid=2`).
     Init,
-    /// So many processes that are listed and may not be looked at (`hidepid=1`).
+    /// This many processes that are listed but may not be looked at (`hidepid=1`).
     Closed(usize),
 }
 
 /// Why nothing can be seen at all.
 #[derive(Debug)]
 pub enum Blind {
-    /// /proc is not there.
+    /// There is no /proc.
     NoProc(io::Error),
-    /// /proc shows another PID namespace than the one that this process is in.
+    /// /proc shows another PID namespace than this process's.
     ForeignProc,
 }
 
 impl Sample {
-    /// Looks at all, and where there are processes that may be in trouble, waits by `between` and looks again.
+    /// Looks at all processes; calls `between` and looks again where some may be in trouble.
     pub fn take(between: impl FnOnce()) -> Result<Sample, Blind> {
         match process_tree::whose_proc() {
             Proc::Ours => {}
@@ -56,7 +59,7 @@ impl Sample {
         }
         let pids: Vec<Pid> = process_tree::pids().map_err(Blind::NoProc)?.collect();
         let mut sample = Sample::of(&pids, between);
-        if sample.unseen.is_empty() && sample.find(Pid::from_raw(1)).is_none() {
+        if sample.unseen.is_empty() && sample.find(INIT).is_none() {
             sample.unseen.push(Unseen::Init);
         }
         Ok(sample)
@@ -96,12 +99,12 @@ impl Sample {
         self.seen.binary_search_by_key(&pid, |seen| seen.process.pid).ok()
     }
 
-    /// Those that were zombies in both looks.
+    /// Those that were zombies both times.
     pub fn zombies(&self) -> impl Iterator<Item = &Process> {
         self.lasting().filter(|process| process.is_zombie())
     }
 
-    /// Those that were uninterruptible in both looks.
+    /// Those that were uninterruptible both times.
     pub fn uninterruptible(&self) -> impl Iterator<Item = &Process> {
         self.lasting().filter(|process| is_uninterruptible(process))
     }
@@ -116,13 +119,13 @@ impl Seen {
         self.process.is_zombie() || is_uninterruptible(&self.process)
     }
 
-    /// Looks at it again; false when it is gone. A PID may be another process's by now, but only the same
-    /// process has the same time of start, too.
+    /// Looks at it again; false when it is gone. Its PID may belong to another process by now, but no other was also
+    /// started at the same time.
     fn look_again(&mut self) -> bool {
         let now = Process::look_up(self.process.pid).filter(|now| now.started == self.process.started);
         let Some(now) = now else { return false };
         self.lasting = now.state == self.process.state;
-        // Its parent may be another by now, too.
+        // It may have another parent by now.
         self.process = now;
         true
     }
@@ -130,6 +133,39 @@ impl Seen {
 
 fn is_uninterruptible(process: &Process) -> bool {
     process.state == b'D'
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unseen::Init => f.write_str("PID 1 is hidden, and so may others be")?,
+            Unseen::Closed(1) => f.write_str("1 process may not be looked at")?,
+            Unseen::Closed(count) => write!(f, "{count} processes may not be looked at")?,
+        }
+        if let Some(option) = hiding_option() {
+            write!(f, " (/proc is mounted with {option})")?;
+        }
+        f.write_str(": look as root")
+    }
+}
+
+/// The mount option by which /proc hides processes (proc(5)).
+fn hiding_option() -> Option<String> {
+    let proc = mounts::all().into_iter().rfind(|mount| mount.point.as_os_str() == "/proc")?;
+    proc.options.split(',').find(|option| option.starts_with("hidepid=")).map(str::to_owned)
+}
+
+impl fmt::Display for Blind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blind::NoProc(error) => {
+                write!(f, "/proc cannot be read ({error}); mount it: mount -t proc proc /proc")
+            }
+            Blind::ForeignProc => f.write_str(
+                "/proc shows another PID namespace than this one; mount this one's: mount -t proc proc /proc",
+            ),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,23 +8,23 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::limits::Usage;
 use super::tree::Node;
-use super::zombies::{Graves, Zombie};
+use super::zombies::Graves;
 use super::{Inspection, Stuck, Verdict, state_word};
-use crate::process_tree::printable;
+use crate::process_tree::{Process, printable};
 use crate::sys::terminal;
 
-/// How the text is to look.
+/// How the text looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// Colours, which only a terminal understands.
+    /// Whether there are colours.
     pub colours: bool,
-    /// How many columns a line may have.
+    /// How many columns a line may have; `None` for no limit.
     pub columns: Option<usize>,
 }
 
 impl Style {
-    /// As stdout is: only a terminal has colours and an end to its lines. NO_COLOR (no-color.org) is respected, and
-    /// COLUMNS is believed before the terminal.
+    /// What suits stdout: only a terminal has colours and a width. NO_COLOR (no-color.org) is respected, and COLUMNS
+    /// comes before the terminal's own answer.
     pub fn of_stdout() -> Style {
         if !io::stdout().is_terminal() {
             return Style { colours: false, columns: None };
@@ -32,7 +32,7 @@ impl Style {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        // As a terminal says 0 that does not know, so does who asked it.
+        // A terminal that does not know says 0, and so do programs that asked it.
         let columns = columns
             .filter(|columns| *columns > 0)
             .or_else(|| terminal::columns(io::stdout().as_fd()).map(usize::from));
@@ -40,7 +40,6 @@ impl Style {
     }
 }
 
-/// SGR sequences.
 #[derive(Clone, Copy)]
 enum Paint {
     Plain,
@@ -51,6 +50,7 @@ enum Paint {
 }
 
 impl Paint {
+    /// The SGR sequence (console_codes(4)).
     fn sequence(self) -> &'static str {
         match self {
             Paint::Plain => "",
@@ -95,8 +95,7 @@ impl Page {
         self.line(Paint::Bold, heading);
     }
 
-    /// A sentence that is not cut, but goes on in the next line; only a word that is longer than a line goes over the edge.
-    /// `label` stands before the first.
+    /// A sentence, behind a label. It is not cut but wrapped; only a word longer than a line goes over the edge.
     fn sentence(&mut self, label: &str, sentence: &str) {
         let columns = self.style.columns.unwrap_or(usize::MAX);
         let indent = " ".repeat(label.width());
@@ -174,8 +173,8 @@ impl Page {
         self.line(paint, &row);
     }
 
-    /// What leads from the left edge to the name. In a deep tree it would fill the line, and the whole page: from
-    /// some depth on it says how deep it is.
+    /// What leads from the left edge to the name. Far down in a deep tree, where it would fill the line, it names the
+    /// depth instead.
     fn branch(&self, depth: usize) -> String {
         let deepest = self.style.columns.map_or(40, |columns| columns / 6);
         match depth {
@@ -189,11 +188,11 @@ impl Page {
         if inspection.graves.is_empty() {
             return;
         }
-        self.heading("zombies: dead, and still to be reaped by their parents");
+        self.heading("zombies: dead, and not yet reaped by their parents");
         for graves in &inspection.graves {
             self.sentence("  ", &owner(graves));
-            self.sentence("    why:  ", &graves.fault().to_string());
-            self.sentence("    cure: ", &graves.cure().to_string());
+            self.sentence("    why:  ", &graves.why());
+            self.sentence("    cure: ", &graves.cure());
         }
     }
 
@@ -201,10 +200,10 @@ impl Page {
         if inspection.stuck.is_empty() {
             return;
         }
-        self.heading("uninterruptible: waiting in the kernel, and no signal reaches them");
-        for Stuck { pid, name, waits_in, stack } in &inspection.stuck {
+        self.heading("uninterruptible: waiting in the kernel, where no signal reaches them");
+        for Stuck { process, waits_in, stack } in &inspection.stuck {
             let place = waits_in.as_deref().unwrap_or("a place that only root may know");
-            self.sentence("  ", &format!("{pid} ({name}) waits in {place}"));
+            self.sentence("  ", &format!("{} waits in {place}", named(process)));
             if !stack.is_empty() {
                 self.sentence("    called by: ", &stack.join(" < "));
             }
@@ -237,7 +236,7 @@ impl Page {
     }
 }
 
-/// The tree in pieces: zombies of one parent are one piece, everybody else is one alone.
+/// The tree in pieces: zombies of one parent are one piece, every other process is its own.
 fn folded(inspection: &Inspection) -> impl Iterator<Item = &[Node]> {
     let process = |node: &Node| &inspection.sample.seen[node.place].process;
     inspection.order.chunk_by(move |one, other| {
@@ -246,25 +245,26 @@ fn folded(inspection: &Inspection) -> impl Iterator<Item = &[Node]> {
     })
 }
 
-/// How many of so many zombies are shown one by one: there may be thousands.
+/// How many of this many zombies are shown one by one: there may be thousands.
 fn shown(count: usize) -> usize {
     const MOST: usize = 8;
     if count <= MOST + 1 { count } else { MOST }
 }
 
 fn owner(graves: &Graves) -> String {
-    let name = |zombie: &Zombie| format!("{} ({})", zombie.pid, zombie.name);
     let shown = shown(graves.zombies.len());
-    let mut names: Vec<String> = graves.zombies[..shown].iter().map(name).collect();
+    let mut names: Vec<String> =
+        graves.zombies[..shown].iter().map(|zombie| named(&zombie.process)).collect();
     if graves.zombies.len() > shown {
         names.push(format!("and {} more", graves.zombies.len() - shown));
     }
     let count = counted(graves.zombies.len(), "zombie", "zombies");
-    let parent = match &graves.parent {
-        Some(parent) => format!("{} ({})", parent.pid, parent.name),
-        None => "somebody outside".to_owned(),
-    };
+    let parent = graves.parent.as_ref().map_or("a process outside".to_owned(), named);
     format!("{parent} has {count}: {}", names.join(", "))
+}
+
+fn named(process: &Process) -> String {
+    format!("{} ({})", process.pid, printable(&process.name))
 }
 
 fn notes(inspection: &Inspection, node: Node) -> String {
@@ -298,7 +298,7 @@ fn age(age: Duration) -> String {
     }
 }
 
-/// As much of the start as fits into so many columns.
+/// As much of the start as fits into this many columns.
 fn fitting(line: &str, columns: usize) -> &str {
     let mut used = 0;
     for (index, c) in line.char_indices() {

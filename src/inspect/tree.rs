@@ -1,28 +1,29 @@
-//! Who descends from whom, and who was adopted.
+//! Which process descends from which, and which were adopted.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use nix::unistd::Pid;
 
 use super::order::places_by;
-use super::sample::{Sample, Seen};
+use super::sample::Sample;
 use crate::process_tree::Process;
 
-/// A process's place in the tree.
+/// A process in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The place in the sample.
+    /// Its place in the sample.
     pub place: usize,
     /// How many ancestors it has that were seen.
     pub depth: usize,
 }
 
-/// All processes, each after its parent; those whose parent was not seen stand at depth 0. Siblings stand in
-/// the order of their start.
+/// All processes, each after its parent, siblings in the order of their start. Those whose parent was not seen are at
+/// depth 0.
 pub fn order(sample: &Sample) -> Vec<Node> {
     let parents: Vec<Option<usize>> =
         sample.seen.iter().map(|seen| sample.place(seen.process.parent)).collect();
-    // With this order the children of one parent stand side by side, and those without one first.
+    // This puts the children of one parent side by side, and those without a parent first.
     let of_parent = |place: usize| parents[place].map_or(0, |parent| parent as u64 + 1);
     let key = |place: usize| [of_parent(place), sample.seen[place].process.started];
     let places = places_by(sample.seen.len(), key);
@@ -34,7 +35,7 @@ pub fn order(sample: &Sample) -> Vec<Node> {
     let mut order = Vec::with_capacity(places.len());
     let mut is_placed = vec![false; places.len()];
     let mut roots = children(None).to_vec();
-    // What was not seen in one moment may go round in a circle: then there is no root to it, and anyone will do.
+    // The processes were not seen all at one moment, so parents may form a circle. It has no root, and any will do.
     roots.extend(&places);
     for root in roots {
         let mut ahead = vec![Node { place: root, depth: 0 }];
@@ -50,39 +51,40 @@ pub fn order(sample: &Sample) -> Vec<Node> {
     order
 }
 
-/// How it is known that a process's parent did not make it.
+/// How it is known that its parent did not make a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
-    /// It belongs to a session that its parent was never in.
+    /// It is in a session that its parent was never in.
     Session,
-    /// Its parent is sexton, which makes one process only, the program, and that is another.
+    /// Its parent is sexton, which makes only the program, and that is another process.
     NotTheProgram,
 }
 
-/// Knows what tells an adopted process from one that its parent made.
+/// Tells adopted processes from those that their parent made.
 pub struct Adoptions<'a> {
     sample: &'a Sample,
-    /// The program of the sexton that is PID 1, where that is who it is.
+    /// If PID 1 is sexton, its program.
     program: Option<Pid>,
 }
 
-const INIT: Pid = Pid::from_raw(1);
+/// The init of a PID namespace.
+pub const INIT: Pid = Pid::from_raw(1);
 
 impl<'a> Adoptions<'a> {
-    /// Looks who PID 1 is.
+    /// Finds the program.
     pub fn new(sample: &'a Sample) -> Adoptions<'a> {
         let children = || sample.seen.iter().filter(|seen| seen.process.parent == INIT);
-        // The program is the first child that sexton has, and sexton ends when it does.
+        // sexton's first child is its program, and sexton ends when that does.
         let first = || children().map(|seen| &seen.process).min_by_key(|child| (child.started, child.pid));
         let program = if is_sexton(INIT) { first().map(|child| child.pid) } else { None };
         Adoptions { sample, program }
     }
 
-    /// Whether the process was adopted by its parent, as far as that is certain. No answer is no denial: an
-    /// orphan in its adopter's session shows nothing.
+    /// Whether the process was adopted, as far as that is certain. `None` is no denial: an orphan in its adopter's session
+    /// shows nothing.
     pub fn of(&self, process: &Process) -> Option<Adoption> {
         let parent = &self.sample.find(process.parent)?.process;
-        let leader = self.sample.find(process.session).map(|seen: &Seen| &seen.process);
+        let leader = self.sample.find(process.session).map(|seen| &seen.process);
         if is_of_a_foreign_session(process, parent, leader) {
             return Some(Adoption::Session);
         }
@@ -91,14 +93,14 @@ impl<'a> Adoptions<'a> {
     }
 }
 
-/// Whether a process is in a session that its parent was never in; then another must have made it there.
+/// Whether a process is in a session that its parent was never in; then another process there made it.
 ///
-/// A process is born into its maker's session and leaves it only to lead one of its own (setsid(2)). So one
-/// that leads none is where it was born, and so is a parent that leads none. A parent that does lead one may
-/// have been elsewhere before; but not in a session that began after itself, and all began after PID 1.
+/// A process starts in its maker's session and leaves it only to lead a new one (setsid(2)). So a process that leads none
+/// is where it started, and so is a parent that leads none. A parent that leads one may have been elsewhere before, but
+/// never in a session that began after itself; and all sessions began after PID 1.
 fn is_of_a_foreign_session(process: &Process, parent: &Process, leader: Option<&Process>) -> bool {
     let leads = |process: &Process| process.session == process.pid;
-    // Session 0: led from an outer PID namespace.
+    // Session 0 is led from an outer PID namespace.
     let is_elsewhere = process.session != parent.session && process.session.as_raw() != 0;
     let began_after_the_parent = leader.is_some_and(|leader| leader.started > parent.started);
     !leads(process) && is_elsewhere && (!leads(parent) || parent.pid == INIT || began_after_the_parent)
@@ -106,15 +108,15 @@ fn is_of_a_foreign_session(process: &Process, parent: &Process, leader: Option<&
 
 /// Whether the process runs the same file as this one.
 pub fn is_sexton(pid: Pid) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let file = |link: String| std::fs::metadata(Path::new(&link)).ok().map(|file| (file.dev(), file.ino()));
-    let own = file("/proc/self/exe".to_owned());
-    own.is_some() && own == file(format!("/proc/{pid}/exe"))
+    let file = |link: &str| fs::metadata(link).ok().map(|file| (file.dev(), file.ino()));
+    let own = file("/proc/self/exe");
+    own.is_some() && own == file(&format!("/proc/{pid}/exe"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::sample::Seen;
 
     fn process(pid: i32, parent: i32, session: i32, started: u64) -> Process {
         let [pid, parent, session] = [pid, parent, session].map(Pid::from_raw);

@@ -1,42 +1,27 @@
-//! Zombies: who must reap each, why it does not happen, and what would cure it.
-
-use std::fmt;
-
-use nix::unistd::Pid;
+//! Zombies: which process must reap each, why it does not, and what would cure that.
 
 use super::order::{of_pid, places_by};
 use super::sample::Sample;
-use super::tree::{Adoptions, is_sexton};
+use super::tree::{Adoptions, INIT, is_sexton};
 use crate::process_tree::{Process, printable};
 
-/// Zombies with one parent.
+/// The zombies of one parent.
 #[derive(Debug)]
 pub struct Graves {
-    /// The parent, which must reap them; `None` where it is outside of what can be seen.
-    pub parent: Option<Parent>,
+    /// The parent, which must reap them; `None` where it cannot be seen.
+    pub parent: Option<Process>,
     /// The zombies, in the order of their PIDs.
     pub zombies: Vec<Zombie>,
     /// Why they are not reaped.
     pub fault: Fault,
 }
 
-/// Who must reap.
-#[derive(Debug)]
-pub struct Parent {
-    /// Its PID.
-    pub pid: Pid,
-    /// Its name, printable.
-    pub name: String,
-}
-
 /// A zombie.
 #[derive(Debug)]
 pub struct Zombie {
-    /// Its PID.
-    pub pid: Pid,
-    /// Its name, printable.
-    pub name: String,
-    /// Whether it is known that another made it.
+    /// As it was last seen.
+    pub process: Process,
+    /// Whether it is known that its parent did not make it.
     pub adopted: bool,
 }
 
@@ -51,15 +36,13 @@ pub enum Fault {
     ParentHangs,
     /// Their parent is PID 1, which does not reap.
     InitDoesNotReap,
-    /// Their parent is PID 1 and sexton, which reaps; so something keeps it from that.
+    /// Their parent is PID 1 and sexton, so something keeps it from reaping.
     SextonDoesNotReap,
-    /// Their parent is outside of this PID namespace, or hidden.
+    /// Their parent is outside this PID namespace, or hidden.
     ParentIsOutside,
 }
 
-const INIT: Pid = Pid::from_raw(1);
-
-/// All lasting zombies, by their parents.
+/// All lasting zombies, by parent.
 pub fn find(sample: &Sample, adoptions: &Adoptions<'_>) -> Vec<Graves> {
     let zombies: Vec<&Process> = sample.zombies().collect();
     let by_parent =
@@ -72,12 +55,11 @@ pub fn find(sample: &Sample, adoptions: &Adoptions<'_>) -> Vec<Graves> {
 fn graves(sample: &Sample, zombies: &[&Process], adoptions: &Adoptions<'_>) -> Graves {
     let parent = zombies.first().and_then(|zombie| sample.find(zombie.parent)).map(|seen| &seen.process);
     let zombie = |zombie: &&Process| Zombie {
-        pid: zombie.pid,
-        name: printable(&zombie.name),
+        process: Process::clone(zombie),
         adopted: adoptions.of(zombie).is_some(),
     };
     Graves {
-        parent: parent.map(|parent| Parent { pid: parent.pid, name: printable(&parent.name) }),
+        parent: parent.cloned(),
         zombies: zombies.iter().map(zombie).collect(),
         fault: parent.map_or(Fault::ParentIsOutside, fault),
     }
@@ -109,45 +91,44 @@ impl Fault {
 
 impl Graves {
     /// What is wrong, as a sentence.
-    pub fn fault(&self) -> impl fmt::Display {
-        let name = self.parent.as_ref().map_or("", |parent| parent.name.as_str());
+    pub fn why(&self) -> String {
+        let name = self.parent.as_ref().map(|parent| printable(&parent.name)).unwrap_or_default();
         match self.fault {
             Fault::ParentDoesNotWait => format!(
                 "{name} is alive and does not wait for its children: a bug of {name}, and nobody else can reap them"
             ),
             Fault::ParentIsStopped => format!("{name} is stopped, so it cannot wait for its children"),
-            Fault::ParentHangs => {
-                format!("{name} hangs in the kernel, so it cannot wait for its children")
-            }
+            Fault::ParentHangs => format!("{name} hangs in the kernel, so it cannot wait for its children"),
             Fault::InitDoesNotReap => {
-                format!("{name} is PID 1, to which orphans come, and does not reap: this needs an init")
+                format!("{name} is PID 1, which inherits orphans, and does not reap: this needs an init")
             }
             Fault::SextonDoesNotReap => "PID 1 is sexton and should have reaped them".to_owned(),
             Fault::ParentIsOutside => {
-                "their parent is outside of this PID namespace (as after docker exec), or hidden".to_owned()
+                "their parent is outside this PID namespace (as after docker exec), or hidden".to_owned()
             }
         }
     }
 
     /// What would cure it, as a sentence.
-    pub fn cure(&self) -> impl fmt::Display {
+    pub fn cure(&self) -> String {
         let parent = self.parent.as_ref();
-        let (pid, name) = parent.map_or((0, ""), |parent| (parent.pid.as_raw(), parent.name.as_str()));
+        let (pid, name) =
+            parent.map(|parent| (parent.pid.as_raw(), printable(&parent.name))).unwrap_or_default();
         match self.fault {
             Fault::ParentDoesNotWait => format!(
                 "have {name} call waitpid(2) when it gets SIGCHLD; until then, a restart of {name} ({pid}) hands them to an init"
             ),
             Fault::ParentIsStopped => format!("kill -CONT {pid}"),
             Fault::ParentHangs => format!("see below where {name} ({pid}) waits"),
-            Fault::InitDoesNotReap if self.zombies.iter().all(|zombie| zombie.adopted) => {
+            Fault::InitDoesNotReap => {
+                let its_own = match self.zombies.iter().all(|zombie| zombie.adopted) {
+                    true => String::new(),
+                    false => format!(" (even then {name} must wait for those that it made itself)"),
+                };
                 format!(
-                    "start {name} under one: ENTRYPOINT [\"/init\", \"--\", \"{name}\"], or docker run --init"
+                    "start {name} under one: ENTRYPOINT [\"/init\", \"--\", \"{name}\"], or docker run --init{its_own}"
                 )
             }
-            Fault::InitDoesNotReap => format!(
-                "start {name} under one: ENTRYPOINT [\"/init\", \"--\", \"{name}\"], or docker run --init \
-                 (those that {name} made itself it must wait for even then)"
-            ),
             Fault::SextonDoesNotReap => {
                 "look again; if they stay, please report it as a bug of sexton".to_owned()
             }

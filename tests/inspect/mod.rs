@@ -310,7 +310,7 @@ fn no_proc() {
     let init = || Init::new(Mode::Subreaper).world("mount=no-proc").options(["--inspect"]);
     let finished = init().run();
     assert_eq!((finished.ending, finished.stdout.as_str()), (Ending::Exited(2), ""));
-    assert!(finished.stderr.contains("cannot look: /proc is not to be read"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("cannot look: /proc cannot be read"), "{}", finished.stderr);
     let finished = init().options(["--json"]).run();
     let json: Value = serde_json::from_str(&finished.stdout).expect("not JSON");
     assert_eq!((&json["version"], &json["verdict"]), (&1.into(), &"could_not_look".into()));
