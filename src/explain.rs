@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::iter;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -17,29 +16,25 @@ use crate::users::Identity;
 
 /// The plan for people: a line for each decision.
 pub fn text(plan: &Plan) -> String {
+    let program = words(plan).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ");
     let lines = [
-        ("program", program(plan)),
+        ("program", Some(program)),
         ("user", user(plan)),
-        ("directory", directory(plan)),
-        ("environment", format!("{} variables", plan.environment.entries().len())),
-        ("orphans", adoption(plan).to_owned()),
-        ("process group", group(plan).to_owned()),
-        ("when it stops", stops(plan).to_owned()),
-        ("signals go to", delivery(plan).to_owned()),
-        ("signals", signals(plan)),
-        ("stop requests", stop_requests(plan)),
-        ("time-out", timeout(plan)),
-        ("leftovers", leftovers(plan)),
-        ("exit status", exit_status(plan)),
-        ("parent's death", parent_death(plan)),
-        ("report", report(plan)),
+        ("directory", plan.directory.as_ref().map(|directory| format!("{directory:?}"))),
+        ("environment", Some(format!("{} variables", plan.environment.entries().len()))),
+        ("orphans", Some(adoption(plan).to_owned())),
+        ("process group", Some(group(plan).to_owned())),
+        ("when it stops", Some(stops(plan).to_owned())),
+        ("signals go to", Some(delivery(plan).to_owned())),
+        ("signals", Some(signals(plan))),
+        ("stop requests", Some(stop_requests(plan))),
+        ("time-out", plan.ending.timeout.map(timeout)),
+        ("leftovers", Some(leftovers(plan))),
+        ("exit status", Some(exit_status(plan))),
+        ("parent's death", plan.parent_death.map(|death| format!("sexton receives {}", death.signal))),
+        ("report", plan.report.as_ref().map(report)),
     ];
-    let lines = lines.into_iter().filter(|(_, text)| !text.is_empty());
-    lines.map(|(name, text)| format!("{name:<15} {text}\n")).collect()
-}
-
-fn program(plan: &Plan) -> String {
-    words(plan).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ")
+    lines.into_iter().filter_map(|(name, text)| Some(format!("{name:<15} {}\n", text?))).collect()
 }
 
 /// The program and its arguments.
@@ -47,9 +42,9 @@ fn words(plan: &Plan) -> impl Iterator<Item = &OsString> {
     iter::once(&plan.program).chain(&plan.arguments)
 }
 
-fn user(plan: &Plan) -> String {
+fn user(plan: &Plan) -> Option<String> {
     let user = match &plan.identity {
-        None if !plan.no_new_privs => return String::new(),
+        None if !plan.no_new_privs => return None,
         None => "sexton's own".to_owned(),
         Some(Identity { user, group, groups, name, .. }) => {
             let groups = groups.iter().map(|group| group.to_string()).collect::<Vec<_>>().join(", ");
@@ -58,21 +53,17 @@ fn user(plan: &Plan) -> String {
         }
     };
     let privileges = if plan.no_new_privs { ", and no exec gives more privileges" } else { "" };
-    format!("{user}{privileges}")
-}
-
-fn directory(plan: &Plan) -> String {
-    plan.directory.as_ref().map(|directory| format!("{directory:?}")).unwrap_or_default()
+    Some(format!("{user}{privileges}"))
 }
 
 fn adoption(plan: &Plan) -> &'static str {
     match plan.adoption {
         Adoption::Init => "come to sexton, which is PID 1, and are reaped",
         Adoption::Subreaper { required: true } => {
-            "come to sexton as a child subreaper; it fails if the kernel refuses"
+            "come to sexton as a child subreaper; sexton fails if the kernel refuses"
         }
         Adoption::Subreaper { required: false } => {
-            "come to sexton as a child subreaper; it warns if the kernel refuses"
+            "come to sexton as a child subreaper; sexton warns if the kernel refuses"
         }
         Adoption::None => "do not come to sexton",
     }
@@ -120,31 +111,26 @@ fn signals(plan: &Plan) -> String {
     sentences.join("; ")
 }
 
-fn span(duration: Duration) -> String {
-    Span(duration).to_string()
-}
-
 fn stop_requests(plan: &Plan) -> String {
     let signals = Signal::all().filter(|signal| plan.ending.stop_signals.contains(*signal));
     let mut text = signals.map(|signal| signal.to_string()).collect::<Vec<_>>().join(", ");
     if !plan.ending.stop_delay.is_zero() {
-        text += &format!("; the first is held back for {}", span(plan.ending.stop_delay));
+        text += &format!("; the first is held back for {}", Span(plan.ending.stop_delay));
     }
     if let Some(kill_after) = plan.ending.kill_after {
-        text += &format!("; SIGKILL to the program and its tree {} later", span(kill_after));
+        text += &format!("; SIGKILL to the program and its tree {} later", Span(kill_after));
     }
     text
 }
 
-fn timeout(plan: &Plan) -> String {
-    let Some(Timeout { after, signal, kill_after }) = plan.ending.timeout else { return String::new() };
-    format!("{signal} after {}, SIGKILL {} later, exit status 124", span(after), span(kill_after))
+fn timeout(Timeout { after, signal, kill_after }: Timeout) -> String {
+    format!("{signal} after {}, SIGKILL {} later, exit status 124", Span(after), Span(kill_after))
 }
 
 fn leftovers(plan: &Plan) -> String {
     match plan.ending.leftovers {
         _ if plan.adoption == Adoption::None => "are left, since orphans do not come to sexton".to_owned(),
-        Leftovers::Terminate => format!("get SIGTERM, and SIGKILL {} later", span(plan.ending.grace)),
+        Leftovers::Terminate => format!("get SIGTERM, and SIGKILL {} later", Span(plan.ending.grace)),
         Leftovers::Kill => "get SIGKILL at once".to_owned(),
         Leftovers::Wait => "are waited for; a stop request ends them".to_owned(),
         Leftovers::Leave if plan.adoption == Adoption::Init => {
@@ -163,15 +149,10 @@ fn exit_status(plan: &Plan) -> String {
     format!("the program's; {signaled}{}", remaps.collect::<String>())
 }
 
-fn parent_death(plan: &Plan) -> String {
-    plan.parent_death.map(|death| format!("sexton receives {}", death.signal)).unwrap_or_default()
-}
-
-fn report(plan: &Plan) -> String {
-    match &plan.report {
-        None => String::new(),
-        Some(ReportTo::Stderr) => "to stderr".to_owned(),
-        Some(ReportTo::File(path)) => format!("{path:?}"),
+fn report(to: &ReportTo) -> String {
+    match to {
+        ReportTo::Stderr => "to stderr".to_owned(),
+        ReportTo::File(path) => format!("{path:?}"),
     }
 }
 
@@ -204,11 +185,11 @@ pub fn json(plan: &Plan) -> Value {
         },
         "deliver": plan.delivery.to_string(),
         "signals": Signal::all().map(|signal| json_signal(signal, plan)).collect::<Vec<_>>(),
-        "stop_delay": seconds(plan.ending.stop_delay),
-        "kill_after": plan.ending.kill_after.map(seconds),
+        "stop_delay": plan.ending.stop_delay.as_secs_f64(),
+        "kill_after": plan.ending.kill_after.map(|time| time.as_secs_f64()),
         "timeout": plan.ending.timeout.as_ref().map(json_timeout),
         "leftovers": plan.ending.leftovers.to_string(),
-        "grace": seconds(plan.ending.grace),
+        "grace": plan.ending.grace.as_secs_f64(),
         "remaps": plan.remaps.iter().map(|remap| json!({ "code": remap.code, "new": remap.new })).collect::<Vec<_>>(),
         "reraise": plan.reraise,
         "parent_death_signal": plan.parent_death.map(|death| death.signal.to_string()),
@@ -217,10 +198,6 @@ pub fn json(plan: &Plan) -> Value {
             ReportTo::File(path) => path.to_string_lossy(),
         }),
     })
-}
-
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }
 
 fn json_user(identity: &Identity) -> Value {
@@ -251,8 +228,8 @@ fn json_signal(signal: Signal, plan: &Plan) -> Value {
 
 fn json_timeout(timeout: &Timeout) -> Value {
     json!({
-        "after": seconds(timeout.after),
+        "after": timeout.after.as_secs_f64(),
         "signal": timeout.signal.to_string(),
-        "kill_after": seconds(timeout.kill_after),
+        "kill_after": timeout.kill_after.as_secs_f64(),
     })
 }

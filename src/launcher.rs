@@ -19,20 +19,7 @@ use crate::{news, run};
 /// Until [`run`](Launcher::run) returns, this process does nothing else: all its signals go to the program, and every
 /// child it has is reaped. It must have one thread. What goes wrong after the start is a warning of the crate `log`.
 ///
-/// ```no_run
-/// use std::time::Duration;
-/// use sexton::{Ending, Launcher, Signal};
-///
-/// let outcome = Launcher::new("make").arg("test")
-///     .timeout(Duration::from_secs(600))
-///     .rewrite(Signal::TERM, Some(Signal::INT))
-///     .run()?;
-/// match outcome.ending {
-///     Ending::Exited(code) => println!("exited with {code}"),
-///     Ending::Signaled { signal, .. } => println!("ended by {signal}"),
-/// }
-/// # Ok::<(), sexton::Error>(())
-/// ```
+/// There is an example in [the crate's documentation](crate).
 #[derive(Clone, Debug)]
 #[must_use = "a launcher does nothing until `run` is called"]
 pub struct Launcher {
@@ -212,15 +199,7 @@ impl Launcher {
 /// process is not PID 1, nothing happens.
 ///
 /// Call it first in `main`: before any thread is started, and before any descriptor is opened that the parent should not
-/// hold too.
-///
-/// ```no_run
-/// fn main() -> Result<(), sexton::Error> {
-///     sexton::become_init()?;
-///     // From here on, this is not PID 1.
-///     Ok(())
-/// }
-/// ```
+/// hold too, as in [the crate's example](crate).
 ///
 /// # Errors
 /// When this process has several threads, or cannot fork.

@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use elf::abi;
@@ -15,11 +14,11 @@ use elf::segment::SegmentTable;
 use super::reason::Reason;
 
 /// How much of a file the kernel reads to tell what it is (BINPRM_BUF_SIZE).
-const HEAD: usize = 256;
+const HEAD: u64 = 256;
 /// The kernel takes no longer path (PATH_MAX).
 const LONGEST_PATH: u64 = 4096;
 /// The kernel reads no longer table of segments (load_elf_phdrs() in fs/binfmt_elf.c).
-const LONGEST_TABLE: usize = 65536;
+const LONGEST_TABLE: u64 = 65536;
 
 /// What a file is.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,32 +42,25 @@ impl Contents {
     /// Looks into a regular file.
     pub fn read(path: &Path) -> io::Result<Contents> {
         let file = File::open(path)?;
-        let mut head = [0; HEAD];
-        let length = read_up_to(&file, &mut head, 0)?;
-        let head = &head[..length];
-        Ok(match head {
+        let head = read_up_to(HEAD, &file, 0)?;
+        Ok(match head.as_slice() {
             [] => Contents::Unusable(Reason::Empty),
-            [0x7f, b'E', b'L', b'F', ..] => elf(&file, head).unwrap_or(Contents::Unusable(Reason::Damaged)),
-            [b'#', b'!', line @ ..] => script(line, head.len() == HEAD),
-            _ => match foreign(head) {
+            [0x7f, b'E', b'L', b'F', ..] => elf(&file, &head).unwrap_or(Contents::Unusable(Reason::Damaged)),
+            [b'#', b'!', line @ ..] => script(line, head.len() as u64 == HEAD),
+            _ => match foreign(&head) {
                 Some(kind) => Contents::Unusable(Reason::NotAProgram(kind)),
-                None if is_text(head) => Contents::Text,
+                None if is_text(&head) => Contents::Text,
                 None => Contents::Unusable(Reason::UnknownFormat),
             },
         })
     }
 }
 
-/// Fills as much of the buffer as the file has: one read may give less.
-fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read_at(&mut buffer[length..], offset + length as u64)? {
-            0 => break,
-            more => length += more,
-        }
-    }
-    Ok(length)
+fn read_up_to(most: u64, mut file: &File, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Takes apart what follows `#!`, as load_script() in fs/binfmt_script.c does. `cut`: the file may go on.
@@ -109,19 +101,17 @@ fn elf(file: &File, head: &[u8]) -> Option<Contents> {
 /// `None` where the kernel would not accept the table of segments, or the loader's name in it. The table's size cannot
 /// be trusted: it may come to 4 GiB.
 fn loader(file: &File, header: &FileHeader<AnyEndian>) -> Option<Option<PathBuf>> {
-    let size = usize::from(header.e_phnum) * usize::from(header.e_phentsize);
+    let size = u64::from(header.e_phnum) * u64::from(header.e_phentsize);
     if size > LONGEST_TABLE {
         return None;
     }
-    let mut table = vec![0; size];
-    let length = read_up_to(file, &mut table, header.e_phoff).ok()?;
-    let segments = SegmentTable::new(header.endianness, header.class, &table[..length]);
+    let table = read_up_to(size, file, header.e_phoff).ok()?;
+    let segments = SegmentTable::new(header.endianness, header.class, &table);
     let Some(segment) = segments.iter().find(|segment| segment.p_type == abi::PT_INTERP) else {
         return Some(None);
     };
-    let mut path = vec![0; segment.p_filesz.min(LONGEST_PATH) as usize];
-    let length = read_up_to(file, &mut path, segment.p_offset).ok()?;
-    path.truncate(path[..length].iter().position(|byte| *byte == 0).unwrap_or(length));
+    let mut path = read_up_to(segment.p_filesz.min(LONGEST_PATH), file, segment.p_offset).ok()?;
+    path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(path.len()));
     if path.is_empty() { None } else { Some(Some(PathBuf::from(OsString::from_vec(path)))) }
 }
 
@@ -175,7 +165,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Contents {
-        script(line.as_bytes(), line.len() + 2 >= HEAD)
+        script(line.as_bytes(), line.len() as u64 + 2 >= HEAD)
     }
 
     #[test]
