@@ -41,13 +41,11 @@ impl Environment {
     /// Sets a variable in place of the old one. All other copies are removed: getenv(3) takes the first, and shells the
     /// last.
     pub fn set(&mut self, entry: CString) {
-        let key = key_of(&entry);
-        let place = self.0.iter().position(|old| value_of(old, key).is_some());
+        let is_old = |old: &Entry| value_of(old, key_of(&entry)).is_some();
         let entries = Rc::make_mut(&mut self.0);
-        let behind = entries.drain(place.unwrap_or(entries.len())..).skip(1);
-        let behind: Vec<Entry> = behind.filter(|old| value_of(old, key).is_none()).collect();
-        entries.push(entry.into());
-        entries.extend(behind);
+        let place = entries.iter().position(is_old).unwrap_or(entries.len());
+        entries.retain(|old| !is_old(old));
+        entries.insert(place, entry.into());
     }
 }
 
@@ -96,8 +94,8 @@ impl std::error::Error for ExpandError {}
 
 /// Replaces `${VAR}` and `${VAR:-default}` by their values; `$${` stands for a plain `${`.
 ///
-/// As in a shell, a variable that is unset or empty gives the default, or nothing where there is none. Unlike in a shell,
-/// a value is never split into words, and a default is taken literally.
+/// As in a shell, a variable that is unset or empty gives the default, or nothing where there is none. Unlike in a
+/// shell, a value is never split into words, and a default is taken literally.
 pub fn expand(word: &OsStr, environment: &Environment) -> Result<OsString, ExpandError> {
     let mut rest = word.as_bytes();
     let mut expanded = Vec::with_capacity(rest.len());

@@ -52,8 +52,8 @@ impl Error {
         }
     }
 
-    /// The kernel's reason, one of errno(3), as [`std::io::Error::raw_os_error`] gives it; `None` where the error is not
-    /// the kernel's.
+    /// The kernel's reason, one of errno(3), as [`std::io::Error::raw_os_error`] gives it; `None` where the error is
+    /// not the kernel's.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Error::Step { errno, .. } => Some(*errno),

@@ -50,8 +50,8 @@ impl Launcher {
         self.with(|config| config.arguments.extend(arguments.into_iter().map(Into::into)))
     }
 
-    /// Where signals go; to the program alone by default. [`Delivery::Group`] together with [`GroupWish::Foreground`] is an
-    /// error of `run`.
+    /// Where signals go; to the program alone by default. [`Delivery::Group`] together with [`GroupWish::Foreground`]
+    /// is an error of `run`.
     pub fn deliver(self, to: Delivery) -> Launcher {
         self.with(|config| config.delivery = to)
     }
@@ -61,8 +61,9 @@ impl Launcher {
         self.with(|config| config.group = group)
     }
 
-    /// Sends `to` when `from` arrives, or nothing where `to` is `None`. By default every signal is sent on unchanged. Of
-    /// several rewrites of one signal the last counts, and they do not chain. SIGKILL and SIGSTOP never arrive (signal(7)).
+    /// Sends `to` when `from` arrives, or nothing where `to` is `None`. By default every signal is sent on unchanged.
+    /// Of several rewrites of one signal the last counts, and they do not chain. SIGKILL and SIGSTOP never arrive
+    /// (signal(7)).
     pub fn rewrite(self, from: Signal, to: Option<Signal>) -> Launcher {
         self.with(|config| config.rewrites.insert(Rewrite { from, to }))
     }
@@ -101,8 +102,8 @@ impl Launcher {
     }
 
     /// Ends the program this long after [`run`](Launcher::run) was called; never by default. SIGKILL follows after
-    /// [`kill_after`](Launcher::kill_after), or else after the grace. [`Outcome::timed_out`] is set then, and the exit code
-    /// is 124, as with timeout(1).
+    /// [`kill_after`](Launcher::kill_after), or else after the grace. [`Outcome::timed_out`] is set then, and the exit
+    /// code is 124, as with timeout(1).
     pub fn timeout(self, time: Duration) -> Launcher {
         self.with(|config| config.timeout = Some(time))
     }
@@ -118,8 +119,8 @@ impl Launcher {
         self.with(|config| config.report = Some(to))
     }
 
-    /// Exchanges one exit code for another in [`Outcome::exit_code`]; none by default. 128 + N is the code of signal N. Of
-    /// several remaps of one code the last counts, and they do not chain.
+    /// Exchanges one exit code for another in [`Outcome::exit_code`]; none by default. 128 + N is the code of signal N.
+    /// Of several remaps of one code the last counts, and they do not chain.
     pub fn remap(self, code: u8, new: u8) -> Launcher {
         self.with(|config| config.remaps.insert(Remap { code, new }))
     }
@@ -129,15 +130,15 @@ impl Launcher {
         self.with(|config| config.reraise = reraise)
     }
 
-    /// The signal that this process receives when its own parent dies, until `run` returns; by default what is set already
-    /// (PR_SET_PDEATHSIG(2const)).
+    /// The signal that this process receives when its own parent dies, until `run` returns; by default what is set
+    /// already (PR_SET_PDEATHSIG(2const)).
     pub fn parent_death_signal(self, signal: Signal) -> Launcher {
         self.with(|config| config.parent_death_signal = Some(signal))
     }
 
-    /// Runs the program as another user, with that user's HOME, USER and LOGNAME; as this process's own by default. This
-    /// process needs the privilege for it (CAP_SETUID, CAP_SETGID, capabilities(7)). An unknown user is an error of `run`
-    /// ([`Error::User`]).
+    /// Runs the program as another user, with that user's HOME, USER and LOGNAME; as this process's own by default.
+    /// This process needs the privilege for it (CAP_SETUID, CAP_SETGID, capabilities(7)). An unknown user is an error
+    /// of `run` ([`Error::User`]).
     ///
     /// ```no_run
     /// let user = "app:staff".parse()?;
@@ -153,14 +154,14 @@ impl Launcher {
         self.with(|config| config.no_new_privs = true)
     }
 
-    /// Runs the program in this directory, by default in this process's. It goes there as its own user; if it cannot, that
-    /// is an error of `run`.
+    /// Runs the program in this directory, by default in this process's. It goes there as its own user; if it cannot,
+    /// that is an error of `run`.
     pub fn directory(self, directory: impl Into<PathBuf>) -> Launcher {
         self.with(|config| config.directory = Some(directory.into()))
     }
 
-    /// Sets a variable for the program, replacing an inherited one; by default it inherits all. A NUL in either part is an
-    /// error of `run` ([`Error::Nul`]).
+    /// Sets a variable for the program, replacing an inherited one; by default it inherits all. A NUL in either part is
+    /// an error of `run` ([`Error::Nul`]).
     pub fn env(self, key: impl Into<OsString>, value: impl Into<OsString>) -> Launcher {
         self.with(|config| {
             let mut entry = key.into();
@@ -175,9 +176,9 @@ impl Launcher {
         self.with(|config| config.unset_variables.push(key.into()))
     }
 
-    /// Expands `${VAR}` and `${VAR:-default}` in the arguments, from the program's environment; by default they are taken
-    /// literally. As in a shell, the default is for a variable that is unset or empty; `$${` stands for a plain `${`. A
-    /// malformed `${` is an error of `run` ([`Error::Expand`]).
+    /// Expands `${VAR}` and `${VAR:-default}` in the arguments, from the program's environment; by default they are
+    /// taken literally. As in a shell, the default is for a variable that is unset or empty; `$${` stands for a plain
+    /// `${`. A malformed `${` is an error of `run` ([`Error::Expand`]).
     pub fn expand_variables(self) -> Launcher {
         self.with(|config| config.expand_variables = true)
     }
@@ -194,12 +195,12 @@ impl Launcher {
 
 /// Makes a program that may be PID 1 of a container an ordinary process.
 ///
-/// When this process is PID 1, it forks: the parent stays behind as the init, passes on signals, reaps orphans, and ends
-/// as the child does. The child returns from this call, with default signal actions and without orphans. When this
+/// When this process is PID 1, it forks: the parent stays behind as the init, passes on signals, reaps orphans, and
+/// ends as the child does. The child returns from this call, with default signal actions and without orphans. When this
 /// process is not PID 1, nothing happens.
 ///
-/// Call it first in `main`: before any thread is started, and before any descriptor is opened that the parent should not
-/// hold too, as in [the crate's example](crate).
+/// Call it first in `main`: before any thread is started, and before any descriptor is opened that the parent should
+/// not hold too, as in [the crate's example](crate).
 ///
 /// # Errors
 /// When this process has several threads, or cannot fork.

@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// How many names are tried for the temporary file. A name may be taken by a process that is writing now, or by one that
-/// was killed. PIDs do not tell them apart: in every container it is PID 1 that writes.
+/// How many names are tried for the temporary file. A name may belong to a process that is writing now, or be left over
+/// from one that was killed. PIDs do not tell them apart: in every container it is PID 1 that writes.
 const NAMES: u32 = 1000;
 
 /// Writes a file beside the target and renames it, so that nobody reads or executes half a file. It gets these
@@ -34,7 +34,7 @@ pub fn replace(target: &Path, bytes: &[u8], permissions: Option<Permissions>) ->
     result
 }
 
-/// The new name does not contain the target's, which may be as long as a name can be.
+/// The new name does not contain the target's, which may already be as long as a name can be.
 fn create_beside(target: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     let mut number = 0;
     loop {

@@ -117,7 +117,7 @@ impl Report {
     }
 }
 
-/// In microseconds: a number in JSON is not sure to be more exact.
+/// Exact to the microsecond: a number in JSON cannot be relied on for more.
 fn seconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }
@@ -172,8 +172,8 @@ impl Target {
     /// The file that the path leads to, if it can be written.
     fn of(path: &Path) -> Result<Target, Errno> {
         let path = match fs::metadata(path) {
-            // A device or a pipe must not be replaced by a file; nor must a link to one. (realpath(3) finds nothing behind
-            // the links in /proc/self/fd: a pipe has no path.)
+            // A device or a pipe must not be replaced by a file; nor must a link to one. (realpath(3) finds nothing
+            // behind the links in /proc/self/fd: a pipe has no path.)
             Ok(file) if file.is_dir() => return Err(Errno::EISDIR),
             Ok(file) if !file.is_file() => return Err(Errno::EEXIST),
             Ok(_) => fs::canonicalize(path).map_err(errno)?,

@@ -100,13 +100,6 @@ pub struct Remap {
     pub new: u8,
 }
 
-/// Writes `CODE:NEW`.
-impl fmt::Display for Remap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.code, self.new)
-    }
-}
-
 /// Reads `CODE[:NEW]`; each is a number, or the name of a signal for 128 + N. NEW defaults to 0.
 impl FromStr for Remap {
     type Err = String;
@@ -185,8 +178,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_remap_parses_back(code: u8, new: u8) {
-            let remap = Remap { code, new };
-            prop_assert_eq!(remap.to_string().parse(), Ok(remap));
+            prop_assert_eq!(format!("{code}:{new}").parse(), Ok(Remap { code, new }));
         }
 
         #[test]

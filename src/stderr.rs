@@ -52,8 +52,8 @@ fn try_write(piece: &[u8]) -> Result<usize, Errno> {
             write_where_there_is_room(piece)
         }
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => Err(Errno::EAGAIN),
-        // XFS and btrfs refuse every write that changes the file's times (file_update_time in the kernel). There is no reader
-        // to wait for.
+        // XFS and btrfs do so for every write that changes the file's times (file_update_time in the kernel). There is
+        // no reader to wait for.
         Err(Errno::EAGAIN) if is_regular_file() => nix::unistd::write(io::stderr(), piece),
         result => result,
     }

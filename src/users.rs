@@ -59,7 +59,7 @@ pub struct Identity {
     pub home: String,
 }
 
-/// Why there is no such user.
+/// Why a user or group cannot be looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserError {

@@ -114,7 +114,7 @@ impl Attempt<'_> {
         ExecFailure { program, file, errno: self.errno as i32, text, is_not_found: reason.is_not_found() }
     }
 
-    /// The candidate that the failure is about. One that exists and cannot be executed comes before all that do not exist.
+    /// The candidate that the failure is about. One that exists comes before all that do not.
     fn culprit(&self) -> Option<&CStr> {
         let mut all = self.image.candidates.iter().map(|candidate| candidate.as_c_str());
         let failed = all.clone().nth(self.candidate);
@@ -255,7 +255,7 @@ fn look_into(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason>
         Contents::Script(interpreter) => look_at_interpreter(interpreter, attempt, depth),
         Contents::Elf { architecture, loader } => {
             let machine = machine();
-            // ENOENT: the kernel can run this architecture (32 bits on a 64-bit machine), and it is the loader that is missing.
+            // ENOENT: the kernel can run it (32 bits on a 64-bit machine, say), and misses a file.
             if architecture != machine && attempt.errno != Errno::ENOENT {
                 return Some(Reason::OtherArchitecture { built_for: architecture, machine });
             }

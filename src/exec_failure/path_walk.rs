@@ -116,8 +116,8 @@ pub fn follow(path: &Path, who: &Credentials) -> Result<PathBuf, Option<Reason>>
     Ok(here)
 }
 
-/// Whether a link leads elsewhere than its text says: to an open file, which may have no name (`/proc/PID/fd/N`), or into
-/// another mount namespace (`/proc/PID/root`); see proc_pid_fd(5).
+/// Whether a link leads elsewhere than its text says: to an open file, which may have no name (`/proc/PID/fd/N`), or
+/// into another mount namespace (`/proc/PID/root`); see proc_pid_fd(5).
 fn is_magic(link: &Path, target: &Path) -> bool {
     let file = |path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let behind = file(link);

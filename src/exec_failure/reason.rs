@@ -48,23 +48,17 @@ pub enum Reason {
     NoexecMount(Option<PathBuf>),
     /// Its `#!` line ends in CR LF; the path that the kernel takes from it, CR included.
     CarriageReturn(PathBuf),
-    /// It is a script whose interpreter does not exist.
     InterpreterMissing(PathBuf),
-    /// It is a script whose interpreter exists and cannot be executed.
+    /// The interpreter exists, and this is why it cannot be executed.
     Interpreter(PathBuf, Box<Reason>),
     /// It is a script for a script, and so on, deeper than the kernel goes.
     TooManyInterpreters,
-    /// Its `#!` line names no interpreter.
     NoInterpreter,
-    /// Its `#!` line is longer than the kernel reads.
     InterpreterLineTooLong,
-    /// It is text without a `#!` line, and there is no /bin/sh to run it.
     TextWithoutShell,
-    /// Its dynamic loader does not exist.
     LoaderMissing(PathBuf),
-    /// Its dynamic loader exists and cannot be executed.
+    /// The dynamic loader exists, and this is why it cannot be executed.
     Loader(PathBuf, Box<Reason>),
-    /// It is built for another architecture than this machine's.
     OtherArchitecture {
         built_for: String,
         machine: String,
@@ -89,7 +83,6 @@ pub enum Reason {
     /// Some process has it open for writing.
     BeingWritten,
     OutOfMemory,
-    /// The user has as many processes as the limit allows.
     TooManyProcesses,
     /// The file shows no reason; this is the kernel's.
     Unknown(Errno),

@@ -56,7 +56,8 @@ pub struct Cgroup {
 pub struct User {
     /// The user's number.
     pub id: u32,
-    /// The user's tasks that were seen, and the limit of its oldest process. The kernel also counts those in other PID namespaces.
+    /// The user's tasks that were seen, and the limit of its oldest process. (The kernel counts those in other PID
+    /// namespaces, too.)
     pub usage: Usage,
 }
 

@@ -1,7 +1,7 @@
 //! `--inspect`: the processes of this PID namespace, and what is wrong with them.
 //!
-//! For images without ps, shell or libc. [`sample`] looks, [`tree`] finds which process descends from which, [`zombies`]
-//! which is to blame, and [`limits`] how many there may be; [`text`] and [`json`] are the answer.
+//! For images without ps, shell or libc. [`sample`] looks, [`tree`] finds which process descends from which,
+//! [`zombies`] which is to blame, and [`limits`] how many there may be; [`text`] and [`json`] write the answer.
 
 mod json;
 mod limits;

@@ -136,8 +136,7 @@ impl Page {
     }
 
     fn tree(&mut self, inspection: &Inspection) {
-        self.text.push('\n');
-        self.line(Paint::Bold, "    PID  STATE                AGE  NAME");
+        self.heading("    PID  STATE                AGE  NAME");
         for siblings in folded(inspection) {
             for node in &siblings[..shown(siblings.len())] {
                 self.row(inspection, *node);

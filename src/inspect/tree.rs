@@ -80,8 +80,8 @@ impl<'a> Adoptions<'a> {
         Adoptions { sample, program }
     }
 
-    /// Whether the process was adopted, as far as that is certain. `None` is no denial: an orphan in its adopter's session
-    /// shows nothing.
+    /// Whether the process was adopted, as far as that is certain. `None` is no denial: an orphan in its adopter's
+    /// session shows nothing.
     pub fn of(&self, process: &Process) -> Option<Adoption> {
         let parent = &self.sample.find(process.parent)?.process;
         let leader = self.sample.find(process.session).map(|seen| &seen.process);
@@ -95,9 +95,9 @@ impl<'a> Adoptions<'a> {
 
 /// Whether a process is in a session that its parent was never in; then another process there made it.
 ///
-/// A process starts in its maker's session and leaves it only to lead a new one (setsid(2)). So a process that leads none
-/// is where it started, and so is a parent that leads none. A parent that leads one may have been elsewhere before, but
-/// never in a session that began after itself; and all sessions began after PID 1.
+/// A process starts in its maker's session and leaves it only to lead a new one (setsid(2)). So a process that leads
+/// none is where it started, and so is a parent that leads none. A parent that leads one may have been elsewhere
+/// before, but never in a session that began after itself; and all sessions began after PID 1.
 fn is_of_a_foreign_session(process: &Process, parent: &Process, leader: Option<&Process>) -> bool {
     let leads = |process: &Process| process.session == process.pid;
     // Session 0 is led from an outer PID namespace.
