@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
 use log::{Level, Record, debug, error, info, warn};
 
 use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
@@ -11,7 +10,7 @@ use crate::error::Error;
 use crate::news::News;
 use crate::status::Ending;
 
-use super::getopt::{self, Getopt, OptionsEnd, flag, variable};
+use super::getopt::{self, Getopt, variable};
 use super::logging::{self, LogFormat, LogSettings};
 use super::{LICENSE, Pause, Request, Run};
 
@@ -39,38 +38,29 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     if variable(environment, "CATATONIT_LOG").is_some() {
         return Request::Complain(line(Level::Error, "CATATONIT_LOG is reserved for future use"), FAILED);
     }
-    let options = [
-        flag("g", 'g'),
-        flag("L", 'L'),
-        flag("P", 'P'),
-        getopt::help('h'),
-        getopt::version('V').long("version"),
-    ];
-    let command = getopt::command(options, OptionsEnd::of_glibc(environment));
-    let mut matches = match command.try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            return Request::Complain([USAGE, OPTIONS_HELP].concat(), 0);
+    let mut delivery = Delivery::Program;
+    let mut is_pause = false;
+    let mut options = Getopt::new(arguments, environment, "hLVPg", &[("version", b'V')]);
+    for option in options.by_ref() {
+        match option {
+            Ok((b'h', _)) => return Request::Complain([USAGE, OPTIONS_HELP].concat(), 0),
+            Ok((b'L', _)) => return Request::Print(LICENSE.to_owned()),
+            Ok((b'V', _)) => return Request::Print(VERSION.to_owned()),
+            Ok((b'P', _)) => is_pause = true,
+            Ok((b'g', _)) => delivery = Delivery::Group,
+            Ok(_) => unreachable!(),
+            Err(what) => return Request::Complain(what + USAGE, FAILED),
         }
-        Err(error) if error.kind() == ErrorKind::DisplayVersion => return Request::Print(VERSION.to_owned()),
-        Err(error) => {
-            return Request::Complain(getopt::complaint(Getopt::Long, arguments, &error) + USAGE, FAILED);
-        }
-    };
-    let is_given = |option| matches.get_count(option) > 0;
-    if is_given("L") {
-        return Request::Print(LICENSE.to_owned());
     }
     let verbosity = match variable(environment, "CATATONIT_DEBUG") {
         Some(_) => logging::EVERYTHING,
         None => logging::ERRORS_ONLY,
     };
     let log = LogSettings { which: logging::of_verbosity(verbosity), format: LogFormat::Other(format) };
-    if is_given("P") {
+    if is_pause {
         return Request::Pause(Pause { log, tell });
     }
-    let delivery = if is_given("g") { Delivery::Group } else { Delivery::Program };
-    let Some((program, arguments)) = getopt::program(&mut matches) else {
+    let Some((program, arguments)) = options.program() else {
         return Request::Complain(line(Level::Error, "missing program name") + USAGE, FAILED);
     };
     let config = Config {

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-use clap::error::ErrorKind;
 use log::{Record, debug, error};
 
 use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
@@ -14,7 +13,7 @@ use crate::plan::{Group, Plan};
 use crate::signal::{Rewrite, Signal};
 use crate::status::Ending;
 
-use super::getopt::{self, Getopt, OptionsEnd, flag, value, variable};
+use super::getopt::{self, Getopt, variable};
 use super::logging::{self, LogFormat, LogSettings};
 use super::{Request, Run};
 
@@ -24,10 +23,13 @@ const MISUSE: u8 = 1;
 /// Whatever the reason.
 const CANNOT_EXECUTE: u8 = 2;
 /// It knows no real-time signals.
-const LAST_SIGNAL: i64 = 31;
+const LAST_SIGNAL: i32 = 31;
 /// What stops a terminal's job, and would not stop a program in a session without that terminal (`is_current_pgrp_orphaned`
 /// in the kernel): so that it stops all the same it gets SIGSTOP.
 const STOPS: [Signal; 3] = [Signal::TSTP, Signal::TTOU, Signal::TTIN];
+
+const LONG_OPTIONS: [(&str, u8); 5] =
+    [("help", b'h'), ("single-child", b'c'), ("rewrite", b'r'), ("verbose", b'v'), ("version", b'V')];
 
 const REWRITE_HELP: &str = "\
 Usage: -r option takes <signum>:<signum>, where <signum> is between 1 and 31.
@@ -61,50 +63,39 @@ Full help is available online at https://github.com/Yelp/dumb-init
 /// Reads dumb-init's command line and environment.
 pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     let name = arguments.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let options = [
-        getopt::help('h').long("help"),
-        getopt::version('V').long("version"),
-        flag("verbose", 'v').long("verbose"),
-        flag("single-child", 'c').long("single-child"),
-        value("rewrite", 'r').long("rewrite"),
-    ];
-    let command = getopt::command(options, OptionsEnd::AtFirstOther);
-    let mut matches = match command.try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Request::Complain(help(&name), 0),
-        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
-            return Request::Complain(VERSION.to_owned(), 0);
+    let is_variable = |name, value| variable(environment, name).is_some_and(|is| is == value);
+    let mut is_single = is_variable("DUMB_INIT_SETSID", "0");
+    let mut is_verbose = is_variable("DUMB_INIT_DEBUG", "1");
+    let mut rewrites = Vec::new();
+    let mut options = Getopt::new(arguments, environment, "+hVvcr:", &LONG_OPTIONS);
+    for option in options.by_ref() {
+        match option {
+            Ok((b'h', _)) => return Request::Complain(help(&name), 0),
+            Ok((b'V', _)) => return Request::Complain(VERSION.to_owned(), 0),
+            Ok((b'v', _)) => is_verbose = true,
+            Ok((b'c', _)) => is_single = true,
+            Ok((b'r', word)) => match rewrite(word.as_bytes()) {
+                Some(rewrite) => rewrites.push(rewrite),
+                None => return Request::Complain(REWRITE_HELP.to_owned(), MISUSE),
+            },
+            Ok(_) => unreachable!(),
+            Err(what) => return Request::Complain(what, MISUSE),
         }
-        Err(error) => {
-            return Request::Complain(getopt::complaint(Getopt::Long, arguments, &error), MISUSE);
-        }
-    };
-    let is_variable =
-        |variable_name, value| variable(environment, variable_name).is_some_and(|is| is == value);
-    let is_single = matches.get_count("single-child") > 0 || is_variable("DUMB_INIT_SETSID", "0");
-    let mut config = config(is_single);
-    for word in matches.remove_many::<OsString>("rewrite").into_iter().flatten() {
-        let Some(rewrite) = rewrite(word.as_bytes()) else {
-            return Request::Complain(REWRITE_HELP.to_owned(), MISUSE);
-        };
-        config.rewrites.insert(rewrite);
     }
+    let Some((program, rest)) = options.program() else {
+        let usage = format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n");
+        return Request::Complain(usage, MISUSE);
+    };
+    let mut config = config(is_single);
+    rewrites.into_iter().for_each(|rewrite| config.rewrites.insert(rewrite));
     if !is_single {
         // It is "proxied" like any other, rewritten or dropped.
         config.parting_signal = config.rewrites.apply(Signal::TERM);
     }
-    let Some((program, rest)) = getopt::program(&mut matches) else {
-        let usage = format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n");
-        return Request::Complain(usage, MISUSE);
-    };
     (config.program, config.arguments) = (program, rest);
-    let verbosity = match matches.get_count("verbose") > 0 || is_variable("DUMB_INIT_DEBUG", "1") {
-        true => logging::EVERYTHING,
-        false => logging::ERRORS_ONLY,
-    };
-    let which = logging::of_verbosity(verbosity);
-    let log = LogSettings { which, format: LogFormat::Other(format) };
-    Request::Run(Box::new(Run { config, tell, log, failed }))
+    let verbosity = if is_verbose { logging::EVERYTHING } else { logging::ERRORS_ONLY };
+    let log = LogSettings { which: logging::of_verbosity(verbosity), format: LogFormat::Other(format) };
+    Request::Run(Box::new(Run { config, log, failed }))
 }
 
 fn config(is_single: bool) -> Config {
@@ -127,10 +118,10 @@ fn config(is_single: bool) -> Config {
 
 /// Reads `15:2` as `sscanf("%d:%d")` does, which does not look at what follows.
 fn rewrite(word: &[u8]) -> Option<Rewrite> {
-    let known = |number: i64| (0..=LAST_SIGNAL).contains(&number).then(|| Signal::from_raw(number as i32));
+    let known = |number| (0..=LAST_SIGNAL).contains(&number).then(|| Signal::from_raw(number));
     let (from, rest) = getopt::number(word)?;
     let (to, _) = getopt::number(rest.strip_prefix(b":")?)?;
-    Some(Rewrite { from: known(from)??, to: known(to)? })
+    Some(Rewrite { from: known(from as i32)??, to: known(to as i32)? })
 }
 
 fn format(record: &Record<'_>) -> String {

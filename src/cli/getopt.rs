@@ -1,122 +1,122 @@
-//! What the command lines of C programs have in common: options as getopt(3) reads them, by means of clap.
-//!
-//! clap differs from getopt in little that anybody writes: `-e=5` is `-e 5` to it, and it says of an ambiguous
-//! abbreviation that it does not know it.
+//! What the command lines of C programs have in common: options as glibc's getopt_long(3) reads them, numbers, variables.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
+use std::slice;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nix::errno::Errno;
 
 use crate::environment::{self, Entry};
 use crate::error::Error;
 
-/// The program and its arguments.
-const COMMAND: &str = "command";
+/// An option's letter and its value, which is empty where it takes none.
+type Given<'a> = (u8, &'a OsStr);
 
-/// Where options end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum OptionsEnd {
-    /// At the first word that is none.
-    AtFirstOther,
-    /// At `--`, or where there are no more words: glibc's getopt looks behind the words that are none too.
-    AtSeparator,
+/// Reads the options in their order. The other words are the program and its arguments.
+pub struct Getopt<'a> {
+    short: &'static str,
+    long: &'static [(&'static str, u8)],
+    stops_at_program: bool,
+    name: &'a OsStr,
+    words: slice::Iter<'a, OsString>,
+    /// What is still to be read of a word such as `-vvs`.
+    letters: &'a [u8],
+    command: Vec<OsString>,
 }
 
-impl OptionsEnd {
-    /// As glibc decides it for a program that does not.
-    pub fn of_glibc(environment: &[Entry]) -> OptionsEnd {
-        match variable(environment, "POSIXLY_CORRECT") {
-            Some(_) => OptionsEnd::AtFirstOther,
-            None => OptionsEnd::AtSeparator,
-        }
+impl<'a> Getopt<'a> {
+    /// `short` is written as for getopt(3): a colon follows a letter that takes a value, and a plus sign in front says
+    /// that options end at the program. `long` has the letter for each long name, none of which begins another; where
+    /// there are none, `--word` is a bundle of letters.
+    pub fn new(
+        arguments: &'a [OsString],
+        environment: &[Entry],
+        short: &'static str,
+        long: &'static [(&'static str, u8)],
+    ) -> Getopt<'a> {
+        let stops_at_program = short.starts_with('+') || variable(environment, "POSIXLY_CORRECT").is_some();
+        let mut words = arguments.iter();
+        let name = words.next().map_or(OsStr::new(""), OsString::as_os_str);
+        Getopt { short, long, stops_at_program, name, words, letters: b"", command: Vec::new() }
+    }
+
+    /// The program and its arguments, if there is one, when all options are read.
+    pub fn program(self) -> Option<(OsString, Vec<OsString>)> {
+        let mut words = self.command.into_iter();
+        Some((words.next()?, words.collect()))
+    }
+
+    /// Whether the letter takes a value; `None` if it is no option.
+    fn takes_value(&self, letter: u8) -> Option<bool> {
+        let at = self.short.bytes().position(|known| known == letter && letter.is_ascii_alphabetic())?;
+        Some(self.short[at + 1..].starts_with(':'))
+    }
+
+    fn read_short(&mut self, letter: u8) -> Result<Given<'a>, String> {
+        let shown = String::from_utf8_lossy(slice::from_ref(&letter)).into_owned();
+        let value = match self.takes_value(letter) {
+            None => return Err(format!("invalid option -- '{shown}'")),
+            Some(false) => Some(OsStr::new("")),
+            Some(true) => match std::mem::take(&mut self.letters) {
+                b"" => self.words.next().map(OsString::as_os_str),
+                attached => Some(OsStr::from_bytes(attached)),
+            },
+        };
+        Ok((letter, value.ok_or_else(|| format!("option requires an argument -- '{shown}'"))?))
+    }
+
+    fn read_long(&mut self, word: &'a [u8]) -> Result<Given<'a>, String> {
+        let shown = String::from_utf8_lossy(word);
+        let mut parts = word.splitn(2, |byte| *byte == b'=');
+        let (start, attached) = (parts.next().unwrap_or_default(), parts.next().map(OsStr::from_bytes));
+        let meant: Vec<_> = self.long.iter().filter(|(name, _)| name.as_bytes().starts_with(start)).collect();
+        let (name, letter) = match meant[..] {
+            [] => return Err(format!("unrecognized option '--{shown}'")),
+            [(name, letter)] => (name, *letter),
+            _ => {
+                let names: String = meant.iter().map(|(name, _)| format!(" '--{name}'")).collect();
+                return Err(format!("option '--{shown}' is ambiguous; possibilities:{names}"));
+            }
+        };
+        let value = match (self.takes_value(letter), attached) {
+            (Some(true), None) => self.words.next().map(OsString::as_os_str),
+            (Some(true), _) => attached,
+            (_, None) => Some(OsStr::new("")),
+            (_, Some(_)) => return Err(format!("option '--{name}' doesn't allow an argument")),
+        };
+        Ok((letter, value.ok_or_else(|| format!("option '--{name}' requires an argument"))?))
     }
 }
 
-/// An option without a value. It counts how often it is given.
-pub fn flag(id: &'static str, short: char) -> Arg {
-    Arg::new(id).short(short).action(ArgAction::Count)
+/// The error is the line that getopt complains with.
+impl<'a> Iterator for Getopt<'a> {
+    type Item = Result<Given<'a>, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let option = loop {
+            if let [letter, rest @ ..] = self.letters {
+                self.letters = rest;
+                break self.read_short(*letter);
+            }
+            let word = self.words.next()?;
+            match word.as_bytes() {
+                b"--" => self.command.extend(self.words.by_ref().cloned()),
+                [b'-', b'-', word @ ..] if !self.long.is_empty() => break self.read_long(word),
+                [b'-', letters @ ..] if !letters.is_empty() => self.letters = letters,
+                _ => {
+                    self.command.push(word.clone());
+                    if self.stops_at_program {
+                        self.command.extend(self.words.by_ref().cloned());
+                    }
+                }
+            }
+        };
+        Some(option.map_err(|what| format!("{}: {what}\n", self.name.display())))
+    }
 }
 
-/// An option that ends the reading of options there and then: clap's `ErrorKind::DisplayHelp`.
-pub fn help(short: char) -> Arg {
-    Arg::new("help").short(short).action(ArgAction::Help)
-}
-
-/// The same, as `ErrorKind::DisplayVersion`.
-pub fn version(short: char) -> Arg {
-    Arg::new("version").short(short).action(ArgAction::Version)
-}
-
-/// An option with a value, which may begin with a hyphen.
-pub fn value(id: &'static str, short: char) -> Arg {
-    Arg::new(id)
-        .short(short)
-        .action(ArgAction::Append)
-        .value_parser(value_parser!(OsString))
-        .allow_hyphen_values(true)
-}
-
-/// A parser that knows these options only, and where they end.
-pub fn command(options: impl IntoIterator<Item = Arg>, end: OptionsEnd) -> Command {
-    let words = Arg::new(COMMAND)
-        .num_args(1..)
-        .action(ArgAction::Append)
-        .value_parser(value_parser!(OsString))
-        .trailing_var_arg(end == OptionsEnd::AtFirstOther);
-    Command::new("")
-        // Never shown, but clap wants one.
-        .version("")
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .infer_long_args(true)
-        .args(options)
-        .arg(words)
-}
-
-/// The program and its arguments, if there is one.
-pub fn program(matches: &mut ArgMatches) -> Option<(OsString, Vec<OsString>)> {
-    let mut words = matches.remove_many::<OsString>(COMMAND)?;
-    Some((words.next()?, words.collect()))
-}
-
-/// Which program complains.
-#[derive(Clone, Copy)]
-pub enum Getopt {
-    /// getopt(3), which takes `--word` for an option that is called `-`.
-    Short,
-    /// getopt_long(3).
-    Long,
-}
-
-/// getopt's line about a command line that it does not understand.
-pub fn complaint(getopt: Getopt, arguments: &[OsString], error: &clap::Error) -> String {
-    let name = arguments.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let last_is_long = arguments.last().is_some_and(|word| word.as_bytes().starts_with(b"--"));
-    let word = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) => word.split([' ', '=', '.']).next().unwrap_or_default(),
-        _ => "",
-    };
-    let letter = |word: &str| word.trim_start_matches('-').chars().next().unwrap_or('-');
-    let what = match (error.kind(), getopt) {
-        (ErrorKind::UnknownArgument, Getopt::Long) if word.starts_with("--") => {
-            let is_it = |argument: &&OsString| argument.as_bytes().starts_with(word.as_bytes());
-            let whole = arguments.iter().find(is_it).map(|whole| whole.to_string_lossy());
-            format!("unrecognized option '{}'", whole.unwrap_or(word.into()))
-        }
-        (ErrorKind::UnknownArgument, _) if word.starts_with("--") => "invalid option -- '-'".to_owned(),
-        (ErrorKind::UnknownArgument, _) => format!("invalid option -- '{}'", letter(word)),
-        (ErrorKind::TooManyValues, _) => format!("option '{word}' doesn't allow an argument"),
-        (_, Getopt::Long) if last_is_long => format!("option '{word}' requires an argument"),
-        _ => format!("option requires an argument -- '{}'", letter(word.trim_start_matches("--"))),
-    };
-    format!("{name}: {what}\n")
-}
-
-/// What execvp(3) was asked for and why it failed, where that is the error: of an empty name it says that there is no
-/// such file.
+/// The program that execvp(3) was asked for, and why it failed, if that is the error. It says of an empty name that there
+/// is no such file.
 pub fn exec_failure(error: &Error) -> Option<(String, Errno)> {
     match error {
         Error::Exec(failure) => Some((failure.program.display().to_string(), Errno::from_raw(failure.errno))),
@@ -130,78 +130,116 @@ pub fn variable<'a>(environment: &'a [Entry], name: &str) -> Option<&'a OsStr> {
     environment::find(environment, name.as_bytes()).map(OsStr::from_bytes)
 }
 
-/// A number as atoi(3), strtol(3) and scanf(3) read it, and what follows it; `None` where there is none.
+/// A number as atoi(3), strtol(3) and scanf(3) read it, and what follows it; `None` if there is none.
 pub fn number(text: &[u8]) -> Option<(i64, &[u8])> {
-    let text = text.trim_ascii_start();
-    let sign = usize::from(text.first().is_some_and(|byte| matches!(byte, b'+' | b'-')));
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+    let text = &text[blanks..];
+    let sign = usize::from(matches!(text, [b'+' | b'-', ..]));
     let digits = text[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, rest) = text.split_at(sign + digits);
-    Some((std::str::from_utf8(number).ok()?.parse().ok()?, rest))
+    Some((str::from_utf8(number).ok()?.parse().ok()?, rest))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CString;
+
     use super::*;
 
     fn words(words: &[&str]) -> Vec<OsString> {
         words.iter().map(OsString::from).collect()
     }
 
-    fn parse(end: OptionsEnd, arguments: &[&str]) -> Result<(u8, Vec<OsString>, Vec<OsString>), String> {
+    /// The letters as they come, with their values, and the command.
+    fn read(short: &'static str, arguments: &[&str], environment: &[Entry]) -> Result<Read, String> {
         let arguments = words(&[&["tool"], arguments].concat());
-        let options = [flag("g", 'g'), flag("v", 'v').long("verbose"), value("rewrite", 'r').long("rewrite")];
-        let mut matches = command(options, end)
-            .try_get_matches_from(&arguments)
-            .map_err(|error| complaint(Getopt::Long, &arguments, &error))?;
-        let values = matches.remove_many("rewrite").into_iter().flatten().collect();
-        let command = program(&mut matches).map(|(program, rest)| [vec![program], rest].concat());
-        Ok((matches.get_count("v"), values, command.unwrap_or_default()))
+        let long = &[("verbose", b'v'), ("rewrite", b'r'), ("version", b'V')];
+        let mut getopt = Getopt::new(&arguments, environment, short, long);
+        let given = getopt.by_ref().collect::<Result<Vec<_>, _>>()?;
+        let given = given.into_iter().map(|(letter, value)| (char::from(letter), value.to_owned())).collect();
+        let command = getopt.program().map(|(program, rest)| [vec![program], rest].concat());
+        Ok((given, command.unwrap_or_default()))
     }
+
+    type Read = (Vec<(char, OsString)>, Vec<OsString>);
+
+    const PERMUTING: &str = "gvVr:";
+    const STOPPING: &str = "+gvVr:";
 
     #[test]
     fn options_are_bundled_and_values_attached() {
-        for arguments in
-            [&["-vgvr1:2", "a"][..], &["-v", "--verb", "-r", "1:2", "a"], &["-vvr", "1:2", "--", "a"]]
-        {
-            let result = parse(OptionsEnd::AtSeparator, arguments);
-            assert_eq!(result, Ok((2, words(&["1:2"]), words(&["a"]))), "{arguments:?}");
+        for (arguments, letters) in [
+            (&["-vgvr1:2", "a"][..], "vgvr"),
+            (&["-v", "--verb", "-r", "1:2", "a"], "vvr"),
+            (&["-vvr", "1:2", "--", "a"], "vvr"),
+            (&["a", "--rew=1:2", "-gv"], "rgv"),
+        ] {
+            let (given, command) = read(PERMUTING, arguments, &[]).unwrap();
+            assert_eq!(given.iter().map(|(letter, _)| letter).collect::<String>(), letters, "{arguments:?}");
+            let value = given.iter().find(|(letter, _)| *letter == 'r').unwrap();
+            assert_eq!((value.1.to_str(), command), (Some("1:2"), words(&["a"])), "{arguments:?}");
         }
-        let hyphens = parse(OptionsEnd::AtSeparator, &["-r", "-v", "--rewrite", "--", "a"]);
-        assert_eq!(hyphens, Ok((0, words(&["-v", "--"]), words(&["a"]))));
+        let values = |arguments: &[&str]| {
+            let (given, command) = read(PERMUTING, arguments, &[]).unwrap();
+            (given.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), command)
+        };
+        assert_eq!(values(&["-r", "-v", "--rewrite", "--", "a"]), (words(&["-v", "--"]), words(&["a"])));
+        assert_eq!(values(&["-r=1", "--rewrite=", "--rewrite==1"]), (words(&["=1", "", "=1"]), words(&[])));
     }
 
     #[test]
     fn options_end_as_glibc_says() {
-        let at = |end, arguments: &[&str]| {
-            parse(end, arguments).map(|(verbose, _, command)| (verbose, command)).map_err(drop)
+        let at = |short, arguments: &[&str]| {
+            let (given, command) = read(short, arguments, &[]).map_err(drop)?;
+            Ok((given.len(), command))
         };
-        let (first, separator) = (OptionsEnd::AtFirstOther, OptionsEnd::AtSeparator);
-        assert_eq!(at(first, &["a", "-v", "--", "-x"]), Ok((0, words(&["a", "-v", "--", "-x"]))));
+        assert_eq!(at(STOPPING, &["a", "-v", "--", "-x"]), Ok((0, words(&["a", "-v", "--", "-x"]))));
         assert_eq!(
-            at(separator, &["a", "-v", "b", "--", "-x", "--"]),
+            at(PERMUTING, &["a", "-v", "b", "--", "-x", "--"]),
             Ok((1, words(&["a", "b", "-x", "--"])))
         );
-        assert_eq!(at(separator, &["a", "-x"]), Err(()));
-        assert_eq!(at(first, &["--", "-v"]), Ok((0, words(&["-v"]))));
-        assert_eq!(at(separator, &["-", "-v"]), Ok((1, words(&["-"]))));
+        assert_eq!(at(PERMUTING, &["a", "-x"]), Err(()));
+        assert_eq!(at(STOPPING, &["--", "-v"]), Ok((0, words(&["-v"]))));
+        assert_eq!(at(PERMUTING, &["-", "-v"]), Ok((1, words(&["-"]))));
+        assert_eq!(at(STOPPING, &["-", "-v"]), Ok((0, words(&["-", "-v"]))));
+        assert_eq!(at(PERMUTING, &["--"]), Ok((0, Vec::new())));
+        let posix = [CString::new("POSIXLY_CORRECT=").unwrap().into()];
+        assert_eq!(read(PERMUTING, &["a", "-v"], &posix), Ok((Vec::new(), words(&["a", "-v"]))));
     }
 
     #[test]
     fn complains_as_getopt_does() {
-        let complaint = |arguments: &[&str]| parse(OptionsEnd::AtSeparator, arguments).unwrap_err();
-        assert_eq!(complaint(&["-vx", "a"]), "tool: invalid option -- 'x'\n");
-        assert_eq!(complaint(&["--foo=1"]), "tool: unrecognized option '--foo=1'\n");
-        assert_eq!(complaint(&["-r"]), "tool: option requires an argument -- 'r'\n");
-        assert_eq!(complaint(&["--rewrite"]), "tool: option '--rewrite' requires an argument\n");
-        assert_eq!(complaint(&["--verbose=1"]), "tool: option '--verbose' doesn't allow an argument\n");
+        let complaint = |arguments: &[&str]| read(PERMUTING, arguments, &[]).unwrap_err();
+        for (arguments, what) in [
+            (&["-vx", "a"][..], "invalid option -- 'x'"),
+            (&["-v-"], "invalid option -- '-'"),
+            (&["-:"], "invalid option -- ':'"),
+            (&["--foo=1"], "unrecognized option '--foo=1'"),
+            (&["--verbose2"], "unrecognized option '--verbose2'"),
+            (&["-r"], "option requires an argument -- 'r'"),
+            (&["--rewrite"], "option '--rewrite' requires an argument"),
+            (&["--rew"], "option '--rewrite' requires an argument"),
+            (&["--verbose=1"], "option '--verbose' doesn't allow an argument"),
+            (&["--verb="], "option '--verbose' doesn't allow an argument"),
+            (&["--v"], "option '--v' is ambiguous; possibilities: '--verbose' '--version'"),
+            (&["--ver=1"], "option '--ver=1' is ambiguous; possibilities: '--verbose' '--version'"),
+            (&["--=1"], "option '--=1' is ambiguous; possibilities: '--verbose' '--rewrite' '--version'"),
+        ] {
+            assert_eq!(complaint(arguments), format!("tool: {what}\n"), "{arguments:?}");
+        }
+        let arguments = words(&["tool", "--foo"]);
+        let mut short_only = Getopt::new(&arguments, &[], PERMUTING, &[]);
+        assert_eq!(short_only.next(), Some(Err("tool: invalid option -- '-'\n".to_owned())));
     }
 
     #[test]
     fn numbers_as_c_reads_them() {
         assert_eq!(number(b" 12"), Some((12, &b""[..])));
+        assert_eq!(number(b"\x0b\r12"), Some((12, &b""[..])));
         assert_eq!(number(b"-1:2"), Some((-1, &b":2"[..])));
         assert_eq!(number(b"+7x"), Some((7, &b"x"[..])));
         assert_eq!(number(b"x"), None);
+        assert_eq!(number(b"--1"), None);
         assert_eq!(number(b""), None);
     }
 }

@@ -3,8 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use clap::ArgMatches;
-use clap::error::ErrorKind;
 use log::{Level, Record, debug, error, info, trace, warn};
 use nix::errno::Errno;
 
@@ -17,7 +15,7 @@ use crate::signal::Signal;
 use crate::status::{Ending, Remap};
 use crate::sys::{process, signals};
 
-use super::getopt::{self, Getopt, OptionsEnd, flag, value, variable};
+use super::getopt::{self, Getopt, variable};
 use super::logging::{self, LogFormat, LogSettings};
 use super::{LICENSE, Request, Run, base_name};
 
@@ -26,7 +24,7 @@ const VERSION: &str = "tini version 0.19.0";
 /// What every failure of tini's own comes to.
 const FAILED: u8 = 1;
 /// Warnings, but no more.
-const DEFAULT_VERBOSITY: i64 = 1;
+const DEFAULT_VERBOSITY: u32 = 1;
 
 const NO_SUBREAPER: &str = "Tini is not running as PID 1 and isn't registered as a child subreaper.
 Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
@@ -71,60 +69,55 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     {
         return Request::Print(format!("{VERSION}\n"));
     }
-    let flags = [flag("v", 'v'), flag("w", 'w'), flag("g", 'g'), flag("s", 's')];
-    let texts = [getopt::help('h'), getopt::version('l')];
-    let values = [value("p", 'p'), value("e", 'e')];
-    let options = flags.into_iter().chain(texts).chain(values);
-    let command = getopt::command(options, OptionsEnd::of_glibc(environment));
-    let mut matches = match command.try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Request::Print(help()),
-        Err(error) if error.kind() == ErrorKind::DisplayVersion => return Request::Print(LICENSE.to_owned()),
-        Err(error) => {
-            return Request::Complain(getopt::complaint(Getopt::Short, arguments, &error) + &help(), FAILED);
-        }
-    };
-    let mut config = match config(&matches, environment) {
-        Ok(config) => config,
-        Err(what) => return Request::Complain(line(Level::Error, &what), FAILED),
-    };
-    let Some((program, rest)) = getopt::program(&mut matches) else {
-        return Request::Complain(help(), FAILED);
-    };
-    (config.program, config.arguments) = (program, rest);
-    let log = log_settings(&matches, environment);
-    Request::Run(Box::new(Run { config, tell, log, failed }))
-}
-
-fn config(matches: &ArgMatches, environment: &[Entry]) -> Result<Config, String> {
-    let is_asked_for = |option, name| matches.get_count(option) > 0 || variable(environment, name).is_some();
-    let values = |option| matches.get_many::<OsString>(option).into_iter().flatten();
     let mut config = Config {
         group: GroupWish::Own,
         leftovers: Leftovers::Leave,
         reraise: Reraise::Never,
         subreaper: Subreaper::Off,
-        warn_on_reap: matches.get_count("w") > 0,
-
+        tell,
         ..Config::default()
     };
-    if is_asked_for("s", "TINI_SUBREAPER") {
+    let mut verbosity = DEFAULT_VERBOSITY;
+    let mut options = Getopt::new(arguments, environment, "hlsgwvp:e:", &[]);
+    for option in options.by_ref() {
+        match option {
+            Ok((b'h', _)) => return Request::Print(help()),
+            Ok((b'l', _)) => return Request::Print(LICENSE.to_owned()),
+            Ok((b's', _)) => config.subreaper = Subreaper::Required,
+            Ok((b'g', _)) => config.delivery = Delivery::Group,
+            Ok((b'w', _)) => config.warn_on_reap = true,
+            Ok((b'v', _)) => verbosity += 1,
+            Ok((b'p', word)) => match signal(word) {
+                Some(signal) => config.parent_death_signal = Some(signal),
+                None => return not_valid('p', word),
+            },
+            Ok((b'e', word)) => match exit_code(word) {
+                Some(code) => config.remaps.insert(Remap { code, new: 0 }),
+                None => return not_valid('e', word),
+            },
+            Ok(_) => unreachable!(),
+            Err(what) => return Request::Complain(what + &help(), FAILED),
+        }
+    }
+    let Some((program, rest)) = options.program() else {
+        return Request::Complain(help(), FAILED);
+    };
+    (config.program, config.arguments) = (program, rest);
+    if variable(environment, "TINI_SUBREAPER").is_some() {
         config.subreaper = Subreaper::Required;
     }
-    if is_asked_for("g", "TINI_KILL_PROCESS_GROUP") {
+    if variable(environment, "TINI_KILL_PROCESS_GROUP").is_some() {
         config.delivery = Delivery::Group;
     }
-    for word in values("p") {
-        config.parent_death_signal = Some(signal(word).ok_or_else(|| not_valid("p", word))?);
+    if let Some(word) = variable(environment, "TINI_VERBOSITY") {
+        // As atoi(3): what is no number is 0. And to tini the number has no sign.
+        verbosity = getopt::number(word.as_bytes()).map_or(0, |(number, _)| number as u32);
     }
-    for word in values("e") {
-        let code = match getopt::number(word.as_bytes()) {
-            Some((number, b"")) => u8::try_from(number).ok(),
-            _ => None,
-        };
-        config.remaps.insert(Remap { code: code.ok_or_else(|| not_valid("e", word))?, new: 0 });
-    }
-    Ok(config)
+    // Its 1 is sexton's 0.
+    let level = i32::try_from(verbosity).map_or(logging::EVERYTHING, |verbosity| verbosity - 1);
+    let which = logging::of_verbosity(level);
+    let log = LogSettings { which, format: LogFormat::Other(format) };
+    Request::Run(Box::new(Run { config, log, failed }))
 }
 
 /// One of the names in tini's table, which are written in one way only.
@@ -135,19 +128,17 @@ fn signal(word: &OsStr) -> Option<Signal> {
     (is_there && word == signal.to_string().as_str()).then_some(signal)
 }
 
-fn not_valid(option: &str, word: &OsStr) -> String {
-    format!("Not a valid option for -{option}: {}", word.display())
+/// Reads `143` as strtol(3) does, to which nothing is 0.
+fn exit_code(word: &OsStr) -> Option<u8> {
+    match getopt::number(word.as_bytes()).unwrap_or((0, word.as_bytes())) {
+        (number, b"") => u8::try_from(number).ok(),
+        _ => None,
+    }
 }
 
-fn log_settings(matches: &ArgMatches, environment: &[Entry]) -> LogSettings {
-    let counted = DEFAULT_VERBOSITY + i64::from(matches.get_count("v"));
-    // As atoi(3): what is no number is 0.
-    let asked_for = |word: &OsStr| getopt::number(word.as_bytes()).map_or(0, |(number, _)| number);
-    let verbosity = variable(environment, "TINI_VERBOSITY").map_or(counted, asked_for);
-    // To tini the number has no sign.
-    let verbosity = if verbosity < 0 { i64::MAX } else { verbosity };
-    let which = logging::of_verbosity(i32::try_from(verbosity - DEFAULT_VERBOSITY).unwrap_or(i32::MAX));
-    LogSettings { which, format: LogFormat::Other(format) }
+fn not_valid(option: char, word: &OsStr) -> Request {
+    let what = format!("Not a valid option for -{option}: {}", word.display());
+    Request::Complain(line(Level::Error, &what), FAILED)
 }
 
 fn format(record: &Record<'_>) -> String {
