@@ -15,8 +15,8 @@ use crate::news;
 use crate::signal::SignalSet;
 use crate::status::FAILED;
 
-use super::logging::{self, LogFormat, LogSettings};
-use super::options::{GROUP, OPTIONS, Opt, Takes};
+use super::logging::{self, LogSettings};
+use super::options::{Draft, GROUP, OPTIONS, Opt, Takes};
 use super::{Pause, Request, Run};
 
 const USAGE: &str = "sexton [OPTIONS] [--] PROGRAM [ARGS...]";
@@ -39,16 +39,6 @@ DURATION: 10, 10s, 1.5s, 500ms, 2m, 1h; a bare number is seconds.
 
 Exit status: the program's own; 128+N when signal N ended it; 124 it was out of time; 125 sexton failed
 before the program ran; 126 the program cannot be executed; 127 it was not found.";
-
-/// What the words come to.
-#[derive(Default)]
-pub struct Draft {
-    pub config: Config,
-    pub verbosity: i32,
-    pub log_format: LogFormat,
-    /// Those that are named take the place of the default.
-    pub stop_signals: SignalSet,
-}
 
 /// Reads a command line, the program's own name first, and the environment.
 pub fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {

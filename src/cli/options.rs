@@ -4,11 +4,21 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use crate::config::{Delivery, GroupWish, ReportTo, Reraise, Subreaper};
+use crate::config::{Config, Delivery, GroupWish, ReportTo, Reraise, Subreaper};
 use crate::duration::Span;
-use crate::signal::{Signal, UnknownSignal};
+use crate::signal::{Signal, SignalSet, UnknownSignal, decimal};
 
-use super::native::Draft;
+use super::logging::LogFormat;
+
+/// What the words come to.
+#[derive(Default)]
+pub struct Draft {
+    pub config: Config,
+    pub verbosity: i32,
+    pub log_format: LogFormat,
+    /// Those that are named take the place of the default.
+    pub stop_signals: SignalSet,
+}
 
 /// An option.
 pub struct Opt {
@@ -387,7 +397,7 @@ fn signal(word: &OsStr) -> Result<Signal, String> {
 }
 
 fn add_verbosity(draft: &mut Draft, direction: i32, count: &OsStr) -> Result<(), String> {
-    let count: u8 = text(count)?.parse().map_err(|_| format!("{count:?} is no number from 0 to 255"))?;
+    let count = decimal(text(count)?).ok_or_else(|| format!("{count:?} is no number from 0 to 255"))?;
     draft.verbosity += direction * i32::from(count);
     Ok(())
 }
