@@ -1,7 +1,9 @@
 //! The names `catatonit` and `podman-init`: the options, variables, messages and exit codes of catatonit.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 
+use env_logger::fmt::Formatter;
 use log::{Level, Record, debug, error, info, warn};
 
 use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
@@ -11,7 +13,7 @@ use crate::news::News;
 use crate::status::Ending;
 
 use super::getopt::{self, Getopt, variable};
-use super::logging::{self, LogFormat, LogSettings};
+use super::logging::{self, Format, LogSettings};
 use super::{LICENSE, Pause, Request, Run};
 
 /// So that `docker info` takes it for an init that it knows.
@@ -56,7 +58,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
         Some(_) => logging::EVERYTHING,
         None => logging::ERRORS_ONLY,
     };
-    let log = LogSettings { which: logging::of_verbosity(verbosity), format: LogFormat::Other(format) };
+    let log = LogSettings::of_verbosity(verbosity, Format(write));
     if is_pause {
         return Request::Pause(Pause { log, tell });
     }
@@ -77,8 +79,8 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
-fn format(record: &Record<'_>) -> String {
-    line(record.level(), &record.args().to_string())
+fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    to.write_all(line(record.level(), &record.args().to_string()).as_bytes())
 }
 
 fn line(level: Level, text: &str) -> String {

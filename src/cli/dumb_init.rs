@@ -1,8 +1,10 @@
 //! The name `dumb-init`: the options, variables, messages and exit codes of dumb-init 1.2.5.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
+use env_logger::fmt::Formatter;
 use log::{Record, debug, error};
 
 use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
@@ -14,7 +16,7 @@ use crate::signal::{Rewrite, Signal};
 use crate::status::Ending;
 
 use super::getopt::{self, Getopt, variable};
-use super::logging::{self, LogFormat, LogSettings};
+use super::logging::{self, Format, LogSettings};
 use super::{Request, Run};
 
 const VERSION: &str = "dumb-init v1.2.5\n";
@@ -94,7 +96,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     }
     (config.program, config.arguments) = (program, rest);
     let verbosity = if is_verbose { logging::EVERYTHING } else { logging::ERRORS_ONLY };
-    let log = LogSettings { which: logging::of_verbosity(verbosity), format: LogFormat::Other(format) };
+    let log = LogSettings::of_verbosity(verbosity, Format(write));
     Request::Run(Box::new(Run { config, log, failed }))
 }
 
@@ -124,8 +126,8 @@ fn rewrite(word: &[u8]) -> Option<Rewrite> {
     Some(Rewrite { from: known(from as i32)??, to: known(to as i32)? })
 }
 
-fn format(record: &Record<'_>) -> String {
-    format!("[dumb-init] {}\n", record.args())
+fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    writeln!(to, "[dumb-init] {}", record.args())
 }
 
 fn tell(news: &News<'_>) {

@@ -1,122 +1,145 @@
 //! Logs: one event a line on stderr, as text or as JSON.
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use env_filter::{Builder, Filter, FilteredLog};
+use env_logger::fmt::Formatter;
+use env_logger::{Builder, Logger, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::stderr;
 
-/// What to log, and how.
+/// Which events to log, and how.
 #[derive(Debug)]
 pub struct LogSettings {
-    /// Which events.
-    pub which: Which,
-    /// In which form.
-    pub format: LogFormat,
+    /// The least urgent level that is logged at all.
+    level: LevelFilter,
+    /// What SEXTON_LOG says, if it is set.
+    directives: Option<String>,
+    format: Format,
 }
 
-/// Which events to log.
-#[derive(Debug)]
-pub enum Which {
-    /// Those of a level, and of the more urgent ones.
-    Level(LevelFilter),
-    /// Those that a filter lets through.
-    Filter(Filter),
+/// Writes an event, as one or more lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Format(pub fn(&mut Formatter, &Record<'_>) -> io::Result<()>);
+
+impl Default for Format {
+    fn default() -> Format {
+        Format(text)
+    }
 }
 
-/// In which form events are written.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-    /// In another tool's: the text is one or more lines.
-    Other(fn(&Record<'_>) -> String),
-}
-
-impl FromStr for LogFormat {
+impl FromStr for Format {
     type Err = String;
 
-    fn from_str(word: &str) -> Result<LogFormat, String> {
+    fn from_str(word: &str) -> Result<Format, String> {
         match word {
-            "text" => Ok(LogFormat::Text),
-            "json" => Ok(LogFormat::Json),
+            "text" => Ok(Format(text)),
+            "json" => Ok(Format(json)),
             _ => Err(format!("{word:?} is none of text, json")),
         }
     }
 }
 
-/// The verbosity that tells all.
+/// The verbosity that logs everything.
 pub const EVERYTHING: i32 = 3;
-/// The verbosity that tells only why sexton cannot go on.
+/// The verbosity that logs only why sexton cannot go on.
 pub const ERRORS_ONLY: i32 = -1;
 
-/// The events for a verbosity: 0 tells of what is wrong, more tells more, less tells less.
-pub fn of_verbosity(verbosity: i32) -> Which {
-    Which::Level(match verbosity {
-        ..=-2 => LevelFilter::Off,
-        -1 => LevelFilter::Error,
-        0 => LevelFilter::Warn,
-        1 => LevelFilter::Info,
-        2 => LevelFilter::Debug,
-        3.. => LevelFilter::Trace,
-    })
+impl LogSettings {
+    /// The events for a verbosity: 0 is for what is wrong, a higher one logs more, a lower one less.
+    pub fn of_verbosity(verbosity: i32, format: Format) -> LogSettings {
+        let level = match verbosity {
+            ..=-2 => LevelFilter::Off,
+            -1 => LevelFilter::Error,
+            0 => LevelFilter::Warn,
+            1 => LevelFilter::Info,
+            2 => LevelFilter::Debug,
+            3.. => LevelFilter::Trace,
+        };
+        LogSettings { level, directives: None, format }
+    }
+
+    /// The events that SEXTON_LOG asks for, in env_logger's syntax: `debug`, `sexton=trace`, `warn,sexton::run=info`.
+    ///
+    /// env_filter, which env_logger parses them with, checks them: env_logger would ignore a bad one with a warning.
+    #[cold]
+    #[inline(never)]
+    pub fn of_directives(directives: &OsStr, format: Format) -> Result<LogSettings, String> {
+        let directives = directives.to_str().ok_or("it is not UTF-8")?;
+        let mut filter = env_filter::Builder::new();
+        filter.try_parse(directives).map_err(|error| error.to_string())?;
+        let level = filter.build().filter();
+        Ok(LogSettings { level, directives: Some(directives.to_owned()), format })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn logger(&self) -> Logger {
+        let mut builder = Builder::new();
+        match &self.directives {
+            Some(directives) => builder.parse_filters(directives),
+            None => builder.filter_level(self.level),
+        };
+        builder.format(self.format.0).target(Target::Pipe(Box::new(Stderr))).build()
+    }
 }
 
-/// The events that SEXTON_LOG asks for, in env_logger's syntax: `debug`, `sexton=trace`, `warn,sexton::run=info`.
-/// Kept apart: env_filter needs some 3 KiB of stack, which most starts do without.
-#[cold]
-#[inline(never)]
-pub fn of_directives(directives: &OsStr) -> Result<Which, String> {
-    let directives = directives.to_str().ok_or("it is not UTF-8")?;
-    let mut builder = Builder::new();
-    builder.try_parse(directives).map_err(|error| error.to_string())?;
-    Ok(Which::Filter(builder.build()))
-}
-
-/// Sets the logger up; the first call counts.
+/// Sets the logger up; only the first call counts.
 pub fn init(settings: LogSettings) {
-    let stderr = Stderr { format: settings.format };
-    let (logger, level): (Box<dyn Log>, _) = match settings.which {
-        // What `log` itself compares with.
-        Which::Level(level) => (Box::new(stderr), level),
-        Which::Filter(filter) => {
-            let level = filter.filter();
-            (Box::new(FilteredLog::new(stderr, filter)), level)
-        }
-    };
-    if log::set_boxed_logger(logger).is_ok() {
+    let level = settings.level;
+    if LAZY.settings.set(settings).is_ok() && log::set_logger(&LAZY).is_ok() {
         log::set_max_level(level);
     }
 }
 
-struct Stderr {
-    format: LogFormat,
+/// env_logger's logger, built for the first event that gets past `log`'s own check of the level: most runs log nothing.
+struct Lazy {
+    settings: OnceLock<LogSettings>,
+    logger: OnceLock<Logger>,
 }
 
-impl Log for Stderr {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+static LAZY: Lazy = Lazy { settings: OnceLock::new(), logger: OnceLock::new() };
+
+impl Lazy {
+    fn logger(&self) -> Option<&Logger> {
+        let settings = self.settings.get()?;
+        Some(self.logger.get_or_init(|| settings.logger()))
+    }
+}
+
+impl Log for Lazy {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.logger().is_some_and(|logger| logger.enabled(metadata))
     }
 
     fn log(&self, record: &Record<'_>) {
-        let line = match self.format {
-            LogFormat::Text => text(record),
-            LogFormat::Json => json(record),
-            LogFormat::Other(format) => format(record),
-        };
-        stderr::write(line.as_bytes());
+        if let Some(logger) = self.logger() {
+            logger.log(record);
+        }
     }
 
     fn flush(&self) {}
 }
 
-fn text(record: &Record<'_>) -> String {
+/// Where env_logger writes to, one event at a time.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        stderr::write(lines);
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn text(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let level = match record.level() {
         Level::Error => "error",
         Level::Warn => "warning",
@@ -124,10 +147,10 @@ fn text(record: &Record<'_>) -> String {
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    format!("sexton[{}]: {level}: {}\n", std::process::id(), record.args())
+    writeln!(to, "sexton[{}]: {level}: {}", std::process::id(), record.args())
 }
 
-fn json(record: &Record<'_>) -> String {
+fn json(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let event = serde_json::json!({
         "time": time.as_micros() as f64 / 1e6,
@@ -135,7 +158,7 @@ fn json(record: &Record<'_>) -> String {
         "pid": std::process::id(),
         "message": record.args().to_string(),
     });
-    format!("{event}\n")
+    writeln!(to, "{event}")
 }
 
 #[cfg(test)]
@@ -144,9 +167,9 @@ mod tests {
 
     #[test]
     fn directives_are_checked() {
-        let level = |directives: &str| match of_directives(directives.as_ref()) {
-            Ok(Which::Filter(filter)) => Some(filter.filter()),
-            _ => None,
+        let level = |directives: &str| {
+            let settings = LogSettings::of_directives(directives.as_ref(), Format::default());
+            settings.ok().map(|settings| settings.level)
         };
         assert_eq!(level("debug"), Some(LevelFilter::Debug));
         assert_eq!(level("sexton=trace"), Some(LevelFilter::Trace));

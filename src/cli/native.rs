@@ -15,7 +15,7 @@ use crate::news;
 use crate::signal::SignalSet;
 use crate::status::FAILED;
 
-use super::logging::{self, LogSettings};
+use super::logging::LogSettings;
 use super::options::{Draft, GROUP, OPTIONS, Opt, Takes};
 use super::{Pause, Request, Run};
 
@@ -323,13 +323,11 @@ fn variable_value<'a>(environment: &'a [Entry], variable: &str) -> Option<&'a Os
 
 fn log_settings(draft: &Draft, given: &Given<'_>, environment: &[Entry]) -> Result<LogSettings, String> {
     let directives = variable_value(environment, LOG_VARIABLE).filter(|_| !given.has_one_of("verbosity"));
-    let which = match directives {
-        Some(directives) => {
-            logging::of_directives(directives).map_err(|what| format!("{LOG_VARIABLE}: {what}"))?
-        }
-        None => logging::of_verbosity(draft.verbosity),
-    };
-    Ok(LogSettings { which, format: draft.log_format })
+    match directives {
+        Some(directives) => LogSettings::of_directives(directives, draft.log_format)
+            .map_err(|what| format!("{LOG_VARIABLE}: {what}")),
+        None => Ok(LogSettings::of_verbosity(draft.verbosity, draft.log_format)),
+    }
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use crate::config::{Config, Delivery, GroupWish, ReportTo, Reraise, Subreaper};
 use crate::duration::Span;
 use crate::signal::{Signal, SignalSet, UnknownSignal, decimal};
 
-use super::logging::LogFormat;
+use super::logging::Format;
 
 /// What the words come to.
 #[derive(Default)]
 pub struct Draft {
     pub config: Config,
     pub verbosity: i32,
-    pub log_format: LogFormat,
+    pub log_format: Format,
     /// Those that are named take the place of the default.
     pub stop_signals: SignalSet,
 }

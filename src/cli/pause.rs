@@ -1,13 +1,15 @@
 //! The name `pause`: Kubernetes' pod sandbox (build/pause/linux/pause.c, version 3.10).
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 
+use env_logger::fmt::Formatter;
 use log::{Record, warn};
 
 use crate::news::News;
 use crate::sys::signals;
 
-use super::logging::{self, LogFormat, LogSettings};
+use super::logging::{Format, LogSettings};
 use super::{Pause, Request};
 
 const VERSION: &str = concat!("pause.c 3.10 (sexton ", env!("CARGO_PKG_VERSION"), ")\n");
@@ -19,12 +21,12 @@ pub fn parse(arguments: &[OsString]) -> Request {
     if arguments.iter().skip(1).any(asks_for_version) {
         return Request::Print(VERSION.to_owned());
     }
-    let log = LogSettings { which: logging::of_verbosity(0), format: LogFormat::Other(format) };
+    let log = LogSettings::of_verbosity(0, Format(write));
     Request::Pause(Pause { log, tell })
 }
 
-fn format(record: &Record<'_>) -> String {
-    format!("{}\n", record.args())
+fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    writeln!(to, "{}", record.args())
 }
 
 fn tell(news: &News<'_>) {

@@ -1,8 +1,10 @@
 //! The names `tini`, `tini-static` and `docker-init`: the options, variables, messages and exit codes of tini 0.19.0.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
+use env_logger::fmt::Formatter;
 use log::{Level, Record, debug, error, info, trace, warn};
 use nix::errno::Errno;
 
@@ -16,7 +18,7 @@ use crate::status::{Ending, Remap};
 use crate::sys::{process, signals};
 
 use super::getopt::{self, Getopt, variable};
-use super::logging::{self, LogFormat, LogSettings};
+use super::logging::{self, Format, LogSettings};
 use super::{LICENSE, Request, Run, base_name};
 
 /// dockerd takes what follows `tini version ` for the version of its init, and complains where it is not there.
@@ -115,8 +117,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     }
     // Its 1 is sexton's 0.
     let level = i32::try_from(verbosity).map_or(logging::EVERYTHING, |verbosity| verbosity - 1);
-    let which = logging::of_verbosity(level);
-    let log = LogSettings { which, format: LogFormat::Other(format) };
+    let log = LogSettings::of_verbosity(level, Format(write));
     Request::Run(Box::new(Run { config, log, failed }))
 }
 
@@ -141,8 +142,8 @@ fn not_valid(option: char, word: &OsStr) -> Request {
     Request::Complain(line(Level::Error, &what), FAILED)
 }
 
-fn format(record: &Record<'_>) -> String {
-    line(record.level(), &record.args().to_string())
+fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    to.write_all(line(record.level(), &record.args().to_string()).as_bytes())
 }
 
 fn line(level: Level, text: &str) -> String {
