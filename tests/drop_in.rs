@@ -275,13 +275,21 @@ fn comparable(text: &str, path: &Path, name: &str) -> String {
     text
 }
 
+/// What `-h` prints, on stdout or stderr.
+pub(crate) fn help(path: &Path, name: &str) -> String {
+    let finished = run(path, (NONE, &["-h"]));
+    comparable(&format!("{}{}", finished.stdout, finished.stderr), path, name)
+}
+
+/// The help is in sexton's own words, and is printed where the original prints its own.
 fn same_words(name: &str) {
     let tool = Tool::new(name);
     let mut differences = Vec::new();
     for case in cases(name) {
         let seen = |path: &Path| {
+            let help = help(path, name);
             let finished = run(path, *case);
-            let text = |text: &str| comparable(text, path, &tool.name);
+            let text = |text: &str| comparable(text, path, &tool.name).replace(&help, "(help)\n");
             (finished.ending, text(&finished.stdout), text(&finished.stderr))
         };
         let [original, here] = tool.run_both(seen);

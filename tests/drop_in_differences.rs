@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::drop_in::{Tool, called};
+use crate::docs::options_in;
+use crate::drop_in::{Tool, called, help};
 use crate::drop_in_effects::{TOOLS, init};
 use crate::support::running::Received;
 use crate::support::{Ending, Mode, Running, Suite, deadline, probe};
@@ -51,6 +52,12 @@ const DIFFERENCES: &[Difference] = &[
         original: "`-l` and `-L` print the tool's licence",
         here: "sexton's version and licence",
         holds: licence,
+    },
+    Difference {
+        name: "tini, dumb-init, catatonit",
+        original: "`-h` prints the tool's help",
+        here: "The same options, in sexton's words",
+        holds: help_in_own_words,
     },
     Difference {
         name: "tini",
@@ -130,6 +137,17 @@ fn licence() {
             finished.stdout.contains("sexton") && finished.stdout.contains("MIT OR Apache-2.0"),
             "{name}"
         );
+    }
+}
+
+fn help_in_own_words() {
+    for name in ["tini", "dumb-init", "catatonit"] {
+        let tool = Tool::new(name);
+        let [original, here] = tool.run_both(|path| help(path, name));
+        let options = |help: &str| options_in(help).collect::<BTreeSet<String>>();
+        assert!(options(&original).contains("-h"), "not understood: {original}");
+        assert_eq!(options(&original), options(&here), "{name}");
+        assert!(here.contains("sexton"), "{here}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::status::Ending;
 
 use super::getopt::{self, Getopt, variable};
 use super::logging::{self, Format, LogSettings};
-use super::{LICENSE, Pause, Request, Run};
+use super::{LICENSE, Pause, Request, Run, SEXTON};
 
 /// So that `docker info` takes it for an init that it knows.
 const VERSION: &str = "tini version 0.2.0_catatonit\n";
@@ -23,17 +23,20 @@ const FAILED: u8 = 1;
 
 const USAGE: &str = "usage: catatonit [-ghLPV] [--] <progname> [<arguments>...]\n";
 
-const OPTIONS_HELP: &str = "
-options:
-  -g              Forward signals to pid1's process group.
-  -h              Print this help page.
-  -L              Print license information.
-  -P              Run in pause mode (no program is run and quit on SIGINT).
-  -V, --version   Print version information.
+fn help() -> String {
+    format!(
+        "This is sexton {SEXTON}, with the options of catatonit 0.2.
 
-The source code can be found at <https://github.com/openSUSE/catatonit/>.
-For bug reporting instructions, please see: <https://bugs.opensuse.org/>.
-";
+{USAGE}
+Options:
+  -g              Send signals to the program's process group
+  -P              Run no program: reap until SIGINT or SIGTERM
+  -h              Print this help
+  -L              Print the licence
+  -V, --version   Print the version
+"
+    )
+}
 
 /// Reads catatonit's command line and environment.
 pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
@@ -45,7 +48,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     let mut options = Getopt::new(arguments, environment, "hLVPg", &[("version", b'V')]);
     for option in options.by_ref() {
         match option {
-            Ok((b'h', _)) => return Request::Complain([USAGE, OPTIONS_HELP].concat(), 0),
+            Ok((b'h', _)) => return Request::Complain(help(), 0),
             Ok((b'L', _)) => return Request::Print(LICENSE.to_owned()),
             Ok((b'V', _)) => return Request::Print(VERSION.to_owned()),
             Ok((b'P', _)) => is_pause = true,

@@ -17,7 +17,7 @@ use crate::status::Ending;
 
 use super::getopt::{self, Getopt, variable};
 use super::logging::{self, Format, LogSettings};
-use super::{Request, Run};
+use super::{Request, Run, SEXTON};
 
 const VERSION: &str = "dumb-init v1.2.5\n";
 /// A command line that it does not understand.
@@ -41,23 +41,22 @@ Use --help for full usage.
 
 fn help(name: &str) -> String {
     format!(
-        "{VERSION}Usage: {name} [option] command [[arg] ...]
+        "This is sexton {SEXTON}, with the options of dumb-init 1.2.5.
 
-dumb-init is a simple process supervisor that forwards signals to children.
-It is designed to run as PID1 in minimal container environments.
+Usage: {name} [OPTIONS] [--] PROGRAM [ARGS...]
 
-Optional arguments:
-   -c, --single-child   Run in single-child mode.
-                        In this mode, signals are only proxied to the
-                        direct child and not any of its descendants.
-   -r, --rewrite s:r    Rewrite received signal s to new signal r before proxying.
-                        To ignore (not proxy) a signal, rewrite it to 0.
-                        This option can be specified multiple times.
-   -v, --verbose        Print debugging information to stderr.
-   -h, --help           Print this help message and exit.
-   -V, --version        Print the current version and exit.
+Runs PROGRAM as a child that leads a session of its own, and passes signals on to its process group.
 
-Full help is available online at https://github.com/Yelp/dumb-init
+Options:
+  -c, --single-child      Pass signals on to PROGRAM alone, which stays in this session
+  -r, --rewrite FROM:TO   Send signal TO when FROM arrives; both are numbers, and TO 0 drops FROM (repeatable)
+  -v, --verbose           Log to stderr
+  -h, --help              Print this help
+  -V, --version           Print the version
+
+Variables:
+  DUMB_INIT_SETSID=0      Like --single-child
+  DUMB_INIT_DEBUG=1       Like --verbose
 "
     )
 }

@@ -66,11 +66,14 @@ struct Pause {
     tell: Tell,
 }
 
-/// What the other tools' options for their licence print here.
+/// sexton's version.
+const SEXTON: &str = env!("CARGO_PKG_VERSION");
+
+/// What is printed for the options by which other tools show their licence.
 const LICENSE: &str = concat!(
     "This is sexton ",
     env!("CARGO_PKG_VERSION"),
-    ", in the place of the tool whose name it is called by.\nIts licence is ",
+    ", standing in for the tool it was called as.\nIts licence is ",
     env!("CARGO_PKG_LICENSE"),
     ", as you prefer.\n"
 );

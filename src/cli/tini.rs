@@ -19,7 +19,7 @@ use crate::sys::{process, signals};
 
 use super::getopt::{self, Getopt, variable};
 use super::logging::{self, Format, LogSettings};
-use super::{LICENSE, Request, Run, base_name};
+use super::{LICENSE, Request, Run, SEXTON, base_name};
 
 /// dockerd takes what follows `tini version ` for the version of its init, and complains where it is not there.
 const VERSION: &str = "tini version 0.19.0";
@@ -35,29 +35,27 @@ subreaper, or run Tini as PID 1.";
 
 fn help(name: &str) -> String {
     format!(
-        "{name} ({VERSION})
-Usage: {name} [OPTIONS] PROGRAM -- [ARGS] | --version
+        "This is sexton {SEXTON}, with the options of tini 0.19.0.
 
-Execute a program under the supervision of a valid init process ({name})
+Usage: {name} [OPTIONS] [--] PROGRAM [ARGS...]
 
-Command line options:
+Runs PROGRAM as a child, passes signals on to it, reaps zombies, and exits with its status.
 
-  --version: Show version and exit.
-  -h: Show this help message and exit.
-  -s: Register as a process subreaper (requires Linux >= 3.4).
-  -p SIGNAL: Trigger SIGNAL when parent dies, e.g. \"-p SIGKILL\".
-  -v: Generate more verbose output. Repeat up to 3 times.
-  -w: Print a warning when processes are getting reaped.
-  -g: Send signals to the child's process group.
-  -e EXIT_CODE: Remap EXIT_CODE (from 0 to 255) to 0.
-  -l: Show license and exit.
+Options:
+  -s          Become a child subreaper, to reap without being PID 1
+  -g          Send signals to PROGRAM's whole process group
+  -p SIGNAL   Get SIGNAL when the parent dies: -p SIGTERM
+  -e CODE     Exit with 0 if PROGRAM exits with CODE, from 0 to 255 (repeatable)
+  -w          Warn about every zombie reaped
+  -v          Log more; up to -vvv
+  -h          Print this help
+  -l          Print the licence
+  --version   Print the version, if there is no other argument
 
-Environment variables:
-
-  TINI_SUBREAPER: Register as a process subreaper (requires Linux >= 3.4).
-  TINI_VERBOSITY: Set the verbosity level (default: {DEFAULT_VERBOSITY}).
-  TINI_KILL_PROCESS_GROUP: Send signals to the child's process group.
-
+Variables:
+  TINI_SUBREAPER            If set: like -s
+  TINI_KILL_PROCESS_GROUP   If set: like -g
+  TINI_VERBOSITY            A number instead of -v (default {DEFAULT_VERBOSITY})
 "
     )
 }
