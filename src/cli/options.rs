@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use crate::config::{Config, Delivery, GroupWish, ReportTo, Reraise, Subreaper};
+use crate::config::{Config, Delivery, GroupWish, ReportTo, Subreaper};
 use crate::duration::Span;
 use crate::signal::{Signal, SignalSet, UnknownSignal, decimal};
 
@@ -98,10 +98,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::Nothing,
         group: "group",
         help: "Keep the program in sexton's process group, as a terminal's job is anyway",
-        set: |draft, _| {
-            draft.config.group = GroupWish::Foreground;
-            Ok(())
-        },
+        set: |draft, _| put(&mut draft.config.group, GroupWish::Foreground),
     },
     Opt {
         name: "own-group",
@@ -109,10 +106,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::Nothing,
         group: "group",
         help: "Give the program a process group of its own, and the terminal if sexton has it",
-        set: |draft, _| {
-            draft.config.group = GroupWish::Own;
-            Ok(())
-        },
+        set: |draft, _| put(&mut draft.config.group, GroupWish::Own),
     },
     Opt {
         name: "rewrite",
@@ -131,10 +125,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::Nothing,
         group: "subreaper",
         help: "Adopt orphans, and fail if the kernel refuses; the default is to adopt and warn",
-        set: |draft, _| {
-            draft.config.subreaper = Subreaper::Required;
-            Ok(())
-        },
+        set: |draft, _| put(&mut draft.config.subreaper, Subreaper::Required),
     },
     Opt {
         name: "no-subreaper",
@@ -142,10 +133,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::Nothing,
         group: "subreaper",
         help: "Do not adopt orphans (PID 1 always does)",
-        set: |draft, _| {
-            draft.config.subreaper = Subreaper::Off;
-            Ok(())
-        },
+        set: |draft, _| put(&mut draft.config.subreaper, Subreaper::Off),
     },
     Opt {
         name: "warn-on-reap",
@@ -153,10 +141,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::Nothing,
         group: "warn-on-reap",
         help: "Name every orphan that is reaped",
-        set: |draft, _| {
-            draft.config.warn_on_reap = true;
-            Ok(())
-        },
+        set: |draft, _| put(&mut draft.config.warn_on_reap, true),
     },
     Opt {
         name: "leftovers",
@@ -219,10 +204,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::One("SIG"),
         group: "timeout-signal",
         help: "What the program gets when its time is over (default TERM); SIGKILL follows after --kill-after",
-        set: |draft, word| {
-            draft.config.timeout_signal = signal(word)?;
-            Ok(())
-        },
+        set: |draft, word| put(&mut draft.config.timeout_signal, signal(word)?),
     },
     Opt {
         name: "report",
@@ -232,8 +214,7 @@ pub const OPTIONS: &[Opt] = &[
         help: "Write a report as JSON at the end; - is stderr",
         set: |draft, word| {
             let to = if word == "-" { ReportTo::Stderr } else { ReportTo::File(word.into()) };
-            draft.config.report = Some(to);
-            Ok(())
+            put(&mut draft.config.report, Some(to))
         },
     },
     Opt {
@@ -253,7 +234,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::One("auto|always|never"),
         group: "reraise",
         help: "End by the signal that ended the program, not with 128+N; auto: as a terminal's job",
-        set: |draft, word| store::<Reraise>(&mut draft.config.reraise, word),
+        set: |draft, word| store(&mut draft.config.reraise, word),
     },
     Opt {
         name: "parent-death-signal",
@@ -261,10 +242,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::One("SIG"),
         group: "parent-death-signal",
         help: "What sexton itself receives when its parent dies",
-        set: |draft, word| {
-            draft.config.parent_death_signal = Some(signal(word)?);
-            Ok(())
-        },
+        set: |draft, word| put(&mut draft.config.parent_death_signal, Some(signal(word)?)),
     },
     Opt {
         name: "user",
@@ -272,10 +250,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::One("USER[:GROUP]"),
         group: "user",
         help: "Run the program as this user, by name or number",
-        set: |draft, word| {
-            draft.config.user = Some(text(word)?.parse()?);
-            Ok(())
-        },
+        set: |draft, word| put(&mut draft.config.user, Some(text(word)?.parse()?)),
     },
     Opt {
         name: "no-new-privs",
@@ -283,10 +258,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::Nothing,
         group: "no-new-privs",
         help: "Let no exec give the program more privileges (set-user-ID, file capabilities)",
-        set: |draft, _| {
-            draft.config.no_new_privs = true;
-            Ok(())
-        },
+        set: |draft, _| put(&mut draft.config.no_new_privs, true),
     },
     Opt {
         name: "chdir",
@@ -294,10 +266,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::One("DIR"),
         group: "chdir",
         help: "Run the program in this directory",
-        set: |draft, word| {
-            draft.config.directory = Some(word.into());
-            Ok(())
-        },
+        set: |draft, word| put(&mut draft.config.directory, Some(word.into())),
     },
     Opt {
         name: "env",
@@ -335,10 +304,7 @@ pub const OPTIONS: &[Opt] = &[
         takes: Takes::Nothing,
         group: "expand-env",
         help: "Expand ${VAR} and ${VAR:-default} in ARGS, as a shell would",
-        set: |draft, _| {
-            draft.config.expand_variables = true;
-            Ok(())
-        },
+        set: |draft, _| put(&mut draft.config.expand_variables, true),
     },
     Opt {
         name: "verbose",
@@ -382,14 +348,17 @@ fn text(word: &OsStr) -> Result<&str, String> {
     word.to_str().ok_or_else(|| format!("{word:?} is not UTF-8"))
 }
 
-fn store<T: std::str::FromStr<Err = String>>(place: &mut T, word: &OsStr) -> Result<(), String> {
-    *place = text(word)?.parse()?;
+fn put<T>(place: &mut T, value: T) -> Result<(), String> {
+    *place = value;
     Ok(())
 }
 
+fn store<T: std::str::FromStr<Err = String>>(place: &mut T, word: &OsStr) -> Result<(), String> {
+    put(place, text(word)?.parse()?)
+}
+
 fn store_duration(place: &mut Duration, word: &OsStr) -> Result<(), String> {
-    *place = text(word)?.parse::<Span>()?.0;
-    Ok(())
+    put(place, text(word)?.parse::<Span>()?.0)
 }
 
 fn signal(word: &OsStr) -> Result<Signal, String> {
