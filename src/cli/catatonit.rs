@@ -103,7 +103,7 @@ fn tell(news: &News<'_>) {
         News::Reaped { pid, ending: Ending::Signaled { signal, .. }, .. } => {
             debug!("child process {pid} exited due to signal {}", signal.number());
         }
-        News::PausingBelowInit => info!("pausing, but not as PID 1: orphans do not come here"),
+        News::PausingBelowInit => info!("pausing, but not as PID 1: no orphans will come here"),
         _ => {}
     }
 }

@@ -39,7 +39,7 @@ impl FromStr for Format {
         match word {
             "text" => Ok(Format(text)),
             "json" => Ok(Format(json)),
-            _ => Err(format!("{word:?} is none of text, json")),
+            _ => Err(format!("{word:?} is neither text nor json")),
         }
     }
 }

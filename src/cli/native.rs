@@ -30,15 +30,15 @@ const JSON: &str = "json";
 const LOG_VARIABLE: &str = "SEXTON_LOG";
 
 const AFTER_HELP: &str = "\
-Options end at PROGRAM; everything after it is the program's.
+Options end at PROGRAM; everything after it belongs to the program.
 
-Every option can be set by an environment variable: SEXTON_DELIVER=group, SEXTON_REWRITE=TERM:QUIT,HUP:0,
+Every option also has an environment variable: SEXTON_DELIVER=group, SEXTON_REWRITE=TERM:QUIT,HUP:0,
 SEXTON_WARN_ON_REAP=true, SEXTON_VERBOSE=2. The command line wins. SEXTON_LOG filters logs as env_logger does.
 
-DURATION: 10, 10s, 1.5s, 500ms, 2m, 1h; a bare number is seconds.
+DURATION: 10, 10s, 1.5s, 500ms, 2m, 1h; a bare number means seconds.
 
-Exit status: the program's own; 128+N when signal N ended it; 124 it was out of time; 125 sexton failed
-before the program ran; 126 the program cannot be executed; 127 it was not found.";
+Exit status: the program's own; 128+N if signal N ended it; 124 if it timed out; 125 if sexton failed before
+it ran; 126 if it cannot be executed; 127 if it was not found.";
 
 /// Reads a command line, the program's own name first, and the environment.
 pub fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
@@ -175,7 +175,7 @@ fn request_without_program(matches: &mut ArgMatches, called: String) -> Option<R
 }
 
 fn misuse(what: &str) -> Request {
-    let lines = format!("sexton: {what}\nusage: {USAGE} (sexton --help tells more)\n");
+    let lines = format!("sexton: {what}\nusage: {USAGE} (see sexton --help)\n");
     Request::Complain(lines, FAILED)
 }
 
@@ -217,22 +217,22 @@ pub fn command() -> Command {
         .args_override_self(true)
         .arg(group)
         .args(options)
-        .arg(flag(PAUSE, "Run no program: hold the PID namespace and reap, until SIGINT or SIGTERM"))
+        .arg(flag(PAUSE, "Run no program: hold the PID namespace and reap until SIGINT or SIGTERM"))
         .arg(
             value(Arg::new(INSTALL).long(INSTALL), "PATH")
-                .help("Copy this executable to PATH, a file or a directory, at once and with mode 0755"),
+                .help("Copy this executable to PATH, a file or a directory, atomically and with mode 0755"),
         )
         .arg(flag(
             INSPECT,
-            "Show this PID namespace's processes and what is wrong with them; exit 1 for zombies",
+            "Show this PID namespace's processes and what is wrong with them; exit with 1 if there are zombies",
         ))
         .arg(flag(
             EXPLAIN,
-            "Print what the options, the environment and the surroundings come to, and run nothing",
+            "Print what the options, the environment and the surroundings amount to, and run nothing",
         ))
         // Each is all that is done.
         .group(ArgGroup::new("deed").args([PAUSE, INSTALL, INSPECT, EXPLAIN]))
-        .arg(flag(JSON, "With --inspect and --explain: as JSON"))
+        .arg(flag(JSON, "With --inspect or --explain: print JSON"))
         .arg(
             Arg::new(COMMAND)
                 // The usage line shows it.

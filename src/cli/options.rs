@@ -97,7 +97,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::Nothing,
         group: "group",
-        help: "Keep the program in sexton's process group, as a terminal's job is anyway",
+        help: "Keep the program in sexton's process group (the default for a terminal's job)",
         set: |draft, _| put(&mut draft.config.group, GroupWish::Foreground),
     },
     Opt {
@@ -105,7 +105,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::Nothing,
         group: "group",
-        help: "Give the program a process group of its own, and the terminal if sexton has it",
+        help: "Give the program its own process group, and the terminal if sexton has it",
         set: |draft, _| put(&mut draft.config.group, GroupWish::Own),
     },
     Opt {
@@ -113,7 +113,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('r'),
         takes: Takes::Many("FROM:TO"),
         group: "rewrite",
-        help: "Send TO when FROM arrives; FROM:0 drops it (repeatable)",
+        help: "Send TO when FROM arrives; FROM:0 drops FROM (repeatable)",
         set: |draft, word| {
             draft.config.rewrites.insert(text(word)?.parse()?);
             Ok(())
@@ -124,7 +124,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('s'),
         takes: Takes::Nothing,
         group: "subreaper",
-        help: "Adopt orphans, and fail if the kernel refuses; the default is to adopt and warn",
+        help: "Adopt orphans, and fail if the kernel refuses (default: adopt, and only warn)",
         set: |draft, _| put(&mut draft.config.subreaper, Subreaper::Required),
     },
     Opt {
@@ -140,7 +140,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('w'),
         takes: Takes::Nothing,
         group: "warn-on-reap",
-        help: "Name every orphan that is reaped",
+        help: "Warn about every orphan that is reaped, by name",
         set: |draft, _| put(&mut draft.config.warn_on_reap, true),
     },
     Opt {
@@ -148,7 +148,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::One("terminate|kill|wait|leave"),
         group: "leftovers",
-        help: "What becomes of processes that are left when the program has ended (default terminate)",
+        help: "What to do with processes that outlive the program (default terminate)",
         set: |draft, word| store(&mut draft.config.leftovers, word),
     },
     Opt {
@@ -164,7 +164,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::Many("SIG"),
         group: "stop-signal",
-        help: "A signal that asks for an end: a stop request (default TERM; repeatable)",
+        help: "Treat SIG as a request to stop (default TERM; repeatable)",
         set: |draft, word| {
             let signal = signal(word)?;
             if !signal.is_catchable() {
@@ -179,7 +179,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::One("DURATION"),
         group: "stop-delay",
-        help: "Hold the first stop request back for so long; the second goes through at once",
+        help: "Hold back the first stop request for this long; a second one goes through at once",
         set: |draft, word| store_duration(&mut draft.config.stop_delay, word),
     },
     Opt {
@@ -187,7 +187,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('k'),
         takes: Takes::One("DURATION"),
         group: "kill-after",
-        help: "Send SIGKILL to the program and its tree so long after the stop request was passed on",
+        help: "Send SIGKILL to the program and its descendants this long after passing on a stop request",
         set: |draft, word| store_duration(draft.config.kill_after.insert(Duration::ZERO), word),
     },
     Opt {
@@ -195,7 +195,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::One("DURATION"),
         group: "timeout",
-        help: "End the program after so long, and exit with 124",
+        help: "End the program after this long, and exit with 124",
         set: |draft, word| store_duration(draft.config.timeout.insert(Duration::ZERO), word),
     },
     Opt {
@@ -203,7 +203,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::One("SIG"),
         group: "timeout-signal",
-        help: "What the program gets when its time is over (default TERM); SIGKILL follows after --kill-after",
+        help: "What to send when the time is up (default TERM); SIGKILL follows after --kill-after",
         set: |draft, word| put(&mut draft.config.timeout_signal, signal(word)?),
     },
     Opt {
@@ -211,7 +211,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::One("FILE"),
         group: "report",
-        help: "Write a report as JSON at the end; - is stderr",
+        help: "Write a JSON report at the end; - means stderr",
         set: |draft, word| {
             let to = if word == "-" { ReportTo::Stderr } else { ReportTo::File(word.into()) };
             put(&mut draft.config.report, Some(to))
@@ -222,7 +222,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('e'),
         takes: Takes::Many("CODE[:NEW]"),
         group: "remap",
-        help: "Exit with NEW (default 0) where it would be CODE, a number or a signal (repeatable)",
+        help: "Exit with NEW (default 0) instead of CODE, a number or a signal (repeatable)",
         set: |draft, word| {
             draft.config.remaps.insert(text(word)?.parse()?);
             Ok(())
@@ -233,7 +233,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::One("auto|always|never"),
         group: "reraise",
-        help: "End by the signal that ended the program, not with 128+N; auto: as a terminal's job",
+        help: "End by the signal that ended the program, not with 128+N (auto: as a terminal's job)",
         set: |draft, word| store(&mut draft.config.reraise, word),
     },
     Opt {
@@ -241,7 +241,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('p'),
         takes: Takes::One("SIG"),
         group: "parent-death-signal",
-        help: "What sexton itself receives when its parent dies",
+        help: "The signal that sexton gets, and passes on, when its parent dies",
         set: |draft, word| put(&mut draft.config.parent_death_signal, Some(signal(word)?)),
     },
     Opt {
@@ -257,7 +257,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::Nothing,
         group: "no-new-privs",
-        help: "Let no exec give the program more privileges (set-user-ID, file capabilities)",
+        help: "Never let an exec give the program more privileges (set-user-ID, file capabilities)",
         set: |draft, _| put(&mut draft.config.no_new_privs, true),
     },
     Opt {
@@ -289,10 +289,10 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::Many("KEY"),
         group: "unset-env",
-        help: "Take a variable out of the program's environment (repeatable)",
+        help: "Remove a variable from the program's environment (repeatable)",
         set: |draft, word| {
             if word.is_empty() || word.as_bytes().contains(&b'=') {
-                return Err(format!("{word:?} is no variable's name"));
+                return Err(format!("{word:?} is not the name of a variable"));
             }
             draft.config.unset_variables.push(word.to_owned());
             Ok(())
@@ -311,7 +311,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('v'),
         takes: Takes::Count,
         group: "verbosity",
-        help: "Tell more: -v what is done, -vv details, -vvv everything",
+        help: "Log more: -v what sexton does, -vv details, -vvv everything",
         set: |draft, word| add_verbosity(draft, 1, word),
     },
     Opt {
@@ -319,7 +319,7 @@ pub const OPTIONS: &[Opt] = &[
         short: Some('q'),
         takes: Takes::Count,
         group: "verbosity",
-        help: "Tell less: -q errors only, -qq nothing",
+        help: "Log less: -q errors only, -qq nothing",
         set: |draft, word| add_verbosity(draft, -1, word),
     },
     Opt {
@@ -327,7 +327,7 @@ pub const OPTIONS: &[Opt] = &[
         short: None,
         takes: Takes::One("text|json"),
         group: "log-format",
-        help: "Log lines for people (default), or one JSON object a line",
+        help: "Log as text (default), or as one JSON object per line",
         set: |draft, word| store(&mut draft.log_format, word),
     },
 ];
@@ -338,8 +338,8 @@ pub fn variables() -> impl Iterator<Item = (String, &'static str, &'static str)>
         Takes::Nothing => "true or false",
         Takes::Count => "a number",
         Takes::One(word) => word,
-        Takes::Many(_) => "values with commas between them",
-        Takes::Lines(_) => "values, one a line",
+        Takes::Many(_) => "values separated by commas",
+        Takes::Lines(_) => "one value per line",
     };
     OPTIONS.iter().map(move |option| (option.variable(), option.name, form(option.takes)))
 }
@@ -366,7 +366,7 @@ fn signal(word: &OsStr) -> Result<Signal, String> {
 }
 
 fn add_verbosity(draft: &mut Draft, direction: i32, count: &OsStr) -> Result<(), String> {
-    let count = decimal(text(count)?).ok_or_else(|| format!("{count:?} is no number from 0 to 255"))?;
+    let count = decimal(text(count)?).ok_or_else(|| format!("{count:?} is not a number from 0 to 255"))?;
     draft.verbosity += direction * i32::from(count);
     Ok(())
 }
