@@ -1,11 +1,11 @@
-//! Entered as a C program: before a Rust `main`, std's runtime ignores SIGPIPE and opens /dev/null in place of
-//! closed standard descriptors, and the program is to inherit both as sexton did.
+//! C's `main` and not Rust's: before that, std ignores SIGPIPE and opens /dev/null for standard descriptors that are
+//! closed, and the program is to inherit both unchanged.
 
 #![no_main]
 
 use std::ffi::{c_char, c_int};
 
-/// musl's own allocator maps each size apart, and was a fourth of a start's page faults (docs/performance.md).
+/// musl's own allocator maps memory for each size separately: a quarter of a start's page faults (docs/performance.md).
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

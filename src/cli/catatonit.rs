@@ -16,9 +16,9 @@ use super::getopt::{self, Getopt, variable};
 use super::logging::{self, Format, LogSettings};
 use super::{LICENSE, Pause, Request, Run, SEXTON};
 
-/// So that `docker info` takes it for an init that it knows.
+/// Under tini's name, so that `docker info` takes it for an init it knows.
 const VERSION: &str = "tini version 0.2.0_catatonit\n";
-/// What every failure comes to, of an exec too.
+/// The exit code for every failure, of an exec too.
 const FAILED: u8 = 1;
 
 const USAGE: &str = "usage: catatonit [-ghLPV] [--] <progname> [<arguments>...]\n";

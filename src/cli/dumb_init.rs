@@ -20,14 +20,14 @@ use super::logging::{self, Format, LogSettings};
 use super::{Request, Run, SEXTON};
 
 const VERSION: &str = "dumb-init v1.2.5\n";
-/// A command line that it does not understand.
+/// The exit code for a command line that it does not understand.
 const MISUSE: u8 = 1;
-/// Whatever the reason.
+/// The exit code for a program that cannot be executed, whatever the reason.
 const CANNOT_EXECUTE: u8 = 2;
-/// It knows no real-time signals.
+/// dumb-init knows no real-time signals.
 const LAST_SIGNAL: i32 = 31;
-/// What stops a terminal's job, and would not stop a program in a session without that terminal (`is_current_pgrp_orphaned`
-/// in the kernel): so that it stops all the same it gets SIGSTOP.
+/// These stop a terminal's job, but not a program in a session without that terminal (`is_current_pgrp_orphaned` in the
+/// kernel). It gets SIGSTOP instead, so that it stops all the same.
 const STOPS: [Signal; 3] = [Signal::TSTP, Signal::TTOU, Signal::TTIN];
 
 const LONG_OPTIONS: [(&str, u8); 5] =
@@ -90,7 +90,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     let mut config = config(is_single);
     rewrites.into_iter().for_each(|rewrite| config.rewrites.insert(rewrite));
     if !is_single {
-        // It is "proxied" like any other, rewritten or dropped.
+        // It is rewritten or dropped like any other signal.
         config.parting_signal = config.rewrites.apply(Signal::TERM);
     }
     (config.program, config.arguments) = (program, rest);
@@ -117,7 +117,7 @@ fn config(is_single: bool) -> Config {
     config
 }
 
-/// Reads `15:2` as `sscanf("%d:%d")` does, which does not look at what follows.
+/// Reads `15:2` as `sscanf("%d:%d")` does, which ignores what follows.
 fn rewrite(word: &[u8]) -> Option<Rewrite> {
     let known = |number| (0..=LAST_SIGNAL).contains(&number).then(|| Signal::from_raw(number));
     let (from, rest) = getopt::number(word)?;

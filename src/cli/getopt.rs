@@ -19,7 +19,7 @@ pub struct Getopt<'a> {
     stops_at_program: bool,
     name: &'a OsStr,
     words: slice::Iter<'a, OsString>,
-    /// What is still to be read of a word such as `-vvs`.
+    /// The rest of a word such as `-vvs`.
     letters: &'a [u8],
     command: Vec<OsString>,
 }
@@ -40,13 +40,13 @@ impl<'a> Getopt<'a> {
         Getopt { short, long, stops_at_program, name, words, letters: b"", command: Vec::new() }
     }
 
-    /// The program and its arguments, if there is one, when all options are read.
+    /// The program and its arguments, if there is one. To be called when all options have been read.
     pub fn program(self) -> Option<(OsString, Vec<OsString>)> {
         let mut words = self.command.into_iter();
         Some((words.next()?, words.collect()))
     }
 
-    /// Whether the letter takes a value; `None` if it is no option.
+    /// Whether the letter takes a value; `None` if it is not an option.
     fn takes_value(&self, letter: u8) -> Option<bool> {
         let at = self.short.bytes().position(|known| known == letter && letter.is_ascii_alphabetic())?;
         Some(self.short[at + 1..].starts_with(':'))
@@ -88,7 +88,7 @@ impl<'a> Getopt<'a> {
     }
 }
 
-/// The error is the line that getopt complains with.
+/// An error is getopt's complaint, as a whole line.
 impl<'a> Iterator for Getopt<'a> {
     type Item = Result<Given<'a>, String>;
 

@@ -65,7 +65,7 @@ impl LogSettings {
 
     /// The events that SEXTON_LOG asks for, in env_logger's syntax: `debug`, `sexton=trace`, `warn,sexton::run=info`.
     ///
-    /// env_filter, which env_logger parses them with, checks them: env_logger would ignore a bad one with a warning.
+    /// env_filter, which is env_logger's own parser, checks them here: env_logger only warns of a bad one and ignores it.
     #[cold]
     #[inline(never)]
     pub fn of_directives(directives: &OsStr, format: Format) -> Result<LogSettings, String> {

@@ -1,4 +1,4 @@
-//! The command line: words turned into a `Request`, and the request carried out.
+//! The command line: turns words into a `Request`, and carries it out.
 
 mod catatonit;
 mod dumb_init;
@@ -35,9 +35,9 @@ pub use self::options::variables;
 enum Request {
     /// Run a program.
     Run(Box<Run>),
-    /// Run none, and reap.
+    /// Run no program, and reap.
     Pause(Pause),
-    /// Copy this executable there; the second is the name that it was called by.
+    /// Copy this executable to this path; the second is the name it was called by.
     Install(PathBuf, String),
     /// Print what would be done.
     Explain(Box<Config>, Form),
@@ -45,21 +45,21 @@ enum Request {
     Inspect(Form),
     /// Print this on stdout.
     Print(String),
-    /// Print this on stderr, and exit with the code: most often nothing could be understood, and the lines say why.
+    /// Print this on stderr, and exit with the code. Mostly it says why the words could not be understood.
     Complain(String, u8),
 }
 
-/// A program to be run, and what is to be said of it.
+/// A program to run, and how to log the run.
 #[derive(Debug)]
 struct Run {
     config: Config,
     tell: Tell,
     log: LogSettings,
-    /// Says why the program was not run, and gives the exit code for that.
+    /// Logs why the program was not run, and returns the exit code for that.
     failed: fn(&Error) -> u8,
 }
 
-/// A pause, and what is to be said of it.
+/// How to log a pause.
 #[derive(Debug)]
 struct Pause {
     log: LogSettings,
@@ -78,7 +78,7 @@ const LICENSE: &str = concat!(
     ", as you prefer.\n"
 );
 
-/// Everything there is: parse, run, exit. The result is the exit status.
+/// Does what the arguments ask for, and returns the exit status.
 pub fn main(arguments: Vec<OsString>) -> i32 {
     let code = match parse(arguments, &entry::environment()) {
         Request::Run(what) => run(*what),
@@ -95,7 +95,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
     i32::from(code)
 }
 
-/// The tool that sexton is called as reads the words. Any name that is not another tool's is sexton's own.
+/// The name sexton is called by chooses the front end. A name that is not another tool's is sexton's own.
 #[inline(never)]
 fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
     match base_name(&arguments).as_bytes() {
@@ -107,13 +107,13 @@ fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
     }
 }
 
-/// The name that this process was called by, without directories.
+/// The name this process was called by, without directories.
 fn base_name(arguments: &[OsString]) -> &OsStr {
     let name = arguments.first().and_then(|name| Path::new(name).file_name());
     name.unwrap_or_default()
 }
 
-/// Apart from `parse`, and what is rare apart from both: so the code and the stack of a start are on fewer pages
+/// Kept apart from `parse`, and the rare requests from both, so that a start touches fewer pages of code and stack
 /// (docs/performance.md).
 #[inline(never)]
 fn run(Run { config, tell, log, failed }: Run) -> u8 {
@@ -129,9 +129,9 @@ fn run(Run { config, tell, log, failed }: Run) -> u8 {
 fn hold(Pause { log, tell }: Pause) -> u8 {
     let signals = SignalGuard::new();
     logging::init(log);
-    crate::pause::pause(tell, &signals);
-    // As after a run: what comes now must not end it in another way.
-    signals.keep();
+    crate::pause::pause(tell, &blocked, &child_signal);
+    // As after a run, signals stay blocked: none may change how sexton ends.
+    std::mem::forget((blocked, child_signal));
     0
 }
 

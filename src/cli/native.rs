@@ -26,7 +26,7 @@ const INSTALL: &str = "install";
 const INSPECT: &str = "inspect";
 const EXPLAIN: &str = "explain";
 const JSON: &str = "json";
-/// The variable that says what to log, and has no option.
+/// The variable that filters logs. It has no option.
 const LOG_VARIABLE: &str = "SEXTON_LOG";
 
 const AFTER_HELP: &str = "\
@@ -40,7 +40,7 @@ DURATION: 10, 10s, 1.5s, 500ms, 2m, 1h; a bare number means seconds.
 Exit status: the program's own; 128+N if signal N ended it; 124 if it timed out; 125 if sexton failed before
 it ran; 126 if it cannot be executed; 127 if it was not found.";
 
-/// Reads a command line, the program's own name first, and the environment.
+/// Reads the command line, which begins with sexton's own name, and the environment.
 pub fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
     if let Some(words) = without_options(&arguments) {
         return match finish(Draft::default(), words.iter().cloned(), &Given(None), environment) {
@@ -51,7 +51,7 @@ pub fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
     parse_options(arguments, environment)
 }
 
-/// Kept apart, so that a start without options has nothing of clap's on its stack.
+/// Kept apart so that a start without options has nothing of clap on its stack.
 #[cold]
 #[inline(never)]
 fn parse_options(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
@@ -71,8 +71,8 @@ fn parse_options(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
     })
 }
 
-/// The program and its arguments, where no option stands before them, as in `/init -- app`. There clap has nothing to
-/// do; to set it up and let it find that out is most of the work of a start.
+/// The program and its arguments, if no option comes before them, as in `/init -- app`. clap is not needed then, and
+/// setting it up would be most of the work of a start.
 fn without_options(arguments: &[OsString]) -> Option<&[OsString]> {
     match arguments.get(1)?.as_bytes() {
         b"--" => Some(&arguments[2..]),
@@ -97,7 +97,7 @@ fn request_for_program(matches: &mut ArgMatches, environment: &[Entry]) -> Resul
     })
 }
 
-/// What the options came to, the program, and what the environment says where the command line does not.
+/// Adds the program to what the options said, and what variables say where no option did.
 fn finish(
     mut draft: Draft,
     mut words: impl Iterator<Item = OsString>,
@@ -122,7 +122,7 @@ fn finish(
     Ok((draft.config, log))
 }
 
-/// What is on the command line; nothing where there are no options.
+/// The options on the command line, if there are any.
 struct Given<'a>(Option<&'a ArgMatches>);
 
 impl Given<'_> {
@@ -137,7 +137,7 @@ impl Given<'_> {
     }
 }
 
-/// Whether any variable may be sexton's.
+/// Whether any variable might be sexton's.
 fn has_own_variables(environment: &[Entry]) -> bool {
     environment.iter().any(|entry| entry.to_bytes().starts_with(b"SEXTON_"))
 }
@@ -151,7 +151,7 @@ fn failed(error: &Error) -> u8 {
     error.exit_code()
 }
 
-/// `None` where a program is to be run, or a pause to be made.
+/// A request other than a run or a pause, if the options ask for one.
 fn request_without_program(matches: &mut ArgMatches, called: String) -> Option<Request> {
     let runs_program = matches.contains_id(COMMAND);
     if runs_program && matches.get_flag(PAUSE) {
@@ -185,7 +185,7 @@ fn first_line(error: &clap::Error) -> String {
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
-/// The command line as clap has it, for the generators of the man page and of completions too.
+/// The command line as clap reads it. The man page and the completions are generated from it too.
 pub fn command() -> Command {
     let group_members = |group: &str| {
         OPTIONS
@@ -230,7 +230,7 @@ pub fn command() -> Command {
             EXPLAIN,
             "Print what the options, the environment and the surroundings amount to, and run nothing",
         ))
-        // Each is all that is done.
+        // Each excludes the others.
         .group(ArgGroup::new("deed").args([PAUSE, INSTALL, INSPECT, EXPLAIN]))
         .arg(flag(JSON, "With --inspect or --explain: print JSON"))
         .arg(
@@ -301,7 +301,7 @@ fn take_variable(draft: &mut Draft, option: &Opt, value: &OsStr) -> Result<(), S
         Takes::Count if yes_or_no(value).is_ok_and(|yes| yes) => (option.set)(draft, OsStr::new("1")),
         Takes::Count if yes_or_no(value).is_ok_and(|yes| !yes) => Ok(()),
         Takes::Many(_) => set_each(b',', <[u8]>::trim_ascii),
-        // What stands at a line's end belongs to a value.
+        // Blanks at the end of a line belong to the value.
         Takes::Lines(_) => set_each(b'\n', <[u8]>::trim_ascii_start),
         Takes::Nothing | Takes::Count | Takes::One(_) => (option.set)(draft, value),
     }
@@ -315,7 +315,7 @@ fn yes_or_no(word: &OsStr) -> Result<bool, String> {
     }
 }
 
-/// The value of a variable; one that is set to nothing counts as not set.
+/// The value of a variable; an empty one counts as not set.
 fn variable_value<'a>(environment: &'a [Entry], variable: &str) -> Option<&'a OsStr> {
     let value = environment::find(environment, variable.as_bytes());
     value.filter(|value| !value.is_empty()).map(OsStr::from_bytes)

@@ -1,4 +1,4 @@
-//! The native options: one table, from which come the parser, the help and the environment variables.
+//! sexton's own options: one table that the parser, the help and the environment variables are made from.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,71 +10,60 @@ use crate::signal::{Signal, SignalSet, UnknownSignal, decimal};
 
 use super::logging::Format;
 
-/// What the words come to.
+/// What the options and variables add up to.
 #[derive(Default)]
 pub struct Draft {
     pub config: Config,
     pub verbosity: i32,
     pub log_format: Format,
-    /// Those that are named take the place of the default.
+    /// If any are named, they replace the default.
     pub stop_signals: SignalSet,
 }
 
-/// An option.
 pub struct Opt {
-    /// The long name, without the dashes. Its environment variable is made of it.
+    /// The long name, without the dashes. The environment variable's name is made from it.
     pub name: &'static str,
-    /// The short name.
     pub short: Option<char>,
-    /// What it takes.
     pub takes: Takes,
-    /// Options of one group overrule one another: the last on the command line counts, and where there is
-    /// one the environment's do not.
+    /// Options of a group override each other: the last on the command line counts, and if there is one, the group's
+    /// variables are ignored.
     pub group: &'static str,
-    /// What it does.
     pub help: &'static str,
     /// Puts the value into the draft. The error is a sentence without the option's name.
     pub set: Set,
 }
 
-/// Puts a value into the draft.
 pub type Set = fn(&mut Draft, &OsStr) -> Result<(), String>;
 
-/// What an option takes. The word is for the help.
+/// What an option takes. The word is what the help calls the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// Nothing. Its environment variable is a yes or no.
+    /// No value. Its variable is true or false.
     Nothing,
-    /// Nothing, and it counts how often it is given. Its environment variable is a number.
+    /// No value; what counts is how often it is given. Its variable is a number.
     Count,
-    /// A value; the last counts.
+    /// A value; the last one counts.
     One(&'static str),
-    /// A value, each time it is given. Its environment variable is a list with commas.
+    /// A value each time it is given. Its variable is a list with commas.
     Many(&'static str),
-    /// A value, each time it is given. Its environment variable has one on each line.
+    /// A value each time it is given. Its variable has one per line.
     Lines(&'static str),
 }
 
 impl Opt {
-    /// The environment variable that stands for the option.
     pub fn variable(&self) -> String {
         format!("SEXTON_{}", self.name.replace('-', "_").to_ascii_uppercase())
     }
 }
 
-/// An option that is short for another with a value, and has no environment variable of its own.
+/// A letter that is short for another option with a value. It has no environment variable of its own.
 pub struct Shorthand {
-    /// The letter.
     pub short: char,
-    /// The group of the option it is short for.
     pub group: &'static str,
-    /// What it does.
     pub help: &'static str,
-    /// Puts it into the draft.
     pub set: fn(&mut Draft),
 }
 
-/// `-g`.
 pub const GROUP: Shorthand = Shorthand {
     short: 'g',
     group: "deliver",
@@ -82,7 +71,7 @@ pub const GROUP: Shorthand = Shorthand {
     set: |draft| draft.config.delivery = Delivery::Group,
 };
 
-/// All options, as the help lists them.
+/// All options, in the order of the help.
 pub const OPTIONS: &[Opt] = &[
     Opt {
         name: "deliver",

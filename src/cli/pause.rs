@@ -14,8 +14,7 @@ use super::{Pause, Request};
 
 const VERSION: &str = concat!("pause.c 3.10 (sexton ", env!("CARGO_PKG_VERSION"), ")\n");
 
-/// Reads its command line. There is no grammar for clap to read: it looks for one word wherever that is and passes
-/// over all others.
+/// Reads pause's command line: it looks for one word, wherever that is, and ignores all others.
 pub fn parse(arguments: &[OsString]) -> Request {
     let asks_for_version = |word: &OsString| word.eq_ignore_ascii_case("-v") || word == "--version";
     if arguments.iter().skip(1).any(asks_for_version) {

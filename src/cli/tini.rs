@@ -21,11 +21,11 @@ use super::getopt::{self, Getopt, variable};
 use super::logging::{self, Format, LogSettings};
 use super::{LICENSE, Request, Run, SEXTON, base_name};
 
-/// dockerd takes what follows `tini version ` for the version of its init, and complains where it is not there.
+/// dockerd takes what follows `tini version ` for the version of its init, and warns if it is missing.
 const VERSION: &str = "tini version 0.19.0";
-/// What every failure of tini's own comes to.
+/// The exit code for every failure of tini's own.
 const FAILED: u8 = 1;
-/// Warnings, but no more.
+/// Errors and warnings.
 const DEFAULT_VERBOSITY: u32 = 1;
 
 const NO_SUBREAPER: &str = "Tini is not running as PID 1 and isn't registered as a child subreaper.
@@ -63,7 +63,7 @@ Variables:
 /// Reads tini's command line and environment.
 pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     let help = || help(&base_name(arguments).to_string_lossy());
-    // Only alone is it an option.
+    // An option only if it is the only argument.
     if let [_, word] = arguments
         && word == "--version"
     {
@@ -110,7 +110,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
         config.delivery = Delivery::Group;
     }
     if let Some(word) = variable(environment, "TINI_VERBOSITY") {
-        // As atoi(3): what is no number is 0. And to tini the number has no sign.
+        // Like atoi(3): what is not a number is 0. And tini takes the number for an unsigned one.
         verbosity = getopt::number(word.as_bytes()).map_or(0, |(number, _)| number as u32);
     }
     // Its 1 is sexton's 0.
@@ -119,7 +119,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     Request::Run(Box::new(Run { config, log, failed }))
 }
 
-/// One of the names in tini's table, which are written in one way only.
+/// One of the names in tini's table: full names in capitals.
 fn signal(word: &OsStr) -> Option<Signal> {
     const NOT_THERE: [Signal; 3] = [Signal::STKFLT, Signal::IO, Signal::PWR];
     let signal: Signal = word.to_str()?.parse().ok()?;
@@ -127,7 +127,7 @@ fn signal(word: &OsStr) -> Option<Signal> {
     (is_there && word == signal.to_string().as_str()).then_some(signal)
 }
 
-/// Reads `143` as strtol(3) does, to which nothing is 0.
+/// Reads `143` as strtol(3) does, which takes an empty word for 0.
 fn exit_code(word: &OsStr) -> Option<u8> {
     match getopt::number(word.as_bytes()).unwrap_or((0, word.as_bytes())) {
         (number, b"") => u8::try_from(number).ok(),
