@@ -96,7 +96,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     (config.program, config.arguments) = (program, rest);
     let verbosity = if is_verbose { logging::EVERYTHING } else { logging::ERRORS_ONLY };
     let log = LogSettings::of_verbosity(verbosity, Format(write));
-    Request::Run(Box::new(Run { config, log, failed }))
+    Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
 fn config(is_single: bool) -> Config {

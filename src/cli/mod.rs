@@ -129,9 +129,9 @@ fn run(Run { config, tell, log, failed }: Run) -> u8 {
 fn hold(Pause { log, tell }: Pause) -> u8 {
     let signals = SignalGuard::new();
     logging::init(log);
-    crate::pause::pause(tell, &blocked, &child_signal);
-    // As after a run, signals stay blocked: none may change how sexton ends.
-    std::mem::forget((blocked, child_signal));
+    crate::pause::pause(tell, &signals);
+    // As after a run: a signal that comes now must not change how this ends.
+    signals.keep();
     0
 }
 

@@ -74,7 +74,6 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
         leftovers: Leftovers::Leave,
         reraise: Reraise::Never,
         subreaper: Subreaper::Off,
-        tell,
         ..Config::default()
     };
     let mut verbosity = DEFAULT_VERBOSITY;
@@ -116,7 +115,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     // Its 1 is sexton's 0.
     let level = i32::try_from(verbosity).map_or(logging::EVERYTHING, |verbosity| verbosity - 1);
     let log = LogSettings::of_verbosity(level, Format(write));
-    Request::Run(Box::new(Run { config, log, failed }))
+    Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
 /// One of the names in tini's table: full names in capitals.
