@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,6 +14,13 @@ use nix::unistd::Pid;
 
 /// More than `/proc/PID/stat` ever is: 51 numbers of up to 20 digits, and a name of up to 64 bytes.
 const LONGEST_STAT: usize = 2048;
+
+/// A map that needs no random numbers: they would be kept in thread-local storage, which a start touches, and keys that
+/// are PIDs are no way to attack it.
+pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// A set of the same kind.
+pub type Set<K> = HashSet<K, BuildHasherDefault<DefaultHasher>>;
 
 /// How long a process's name can be (TASK_COMM_LEN in the kernel, with a NUL).
 const LONGEST_NAME: usize = 15;
@@ -159,7 +167,7 @@ pub fn descendants(of: Pid, leave_out: impl Fn(&Process) -> bool) -> Vec<Process
     let mut listing = Vec::new();
     for _ in 0..ATTEMPTS {
         listing = all().unwrap_or_default();
-        let pids: HashSet<Pid> = listing.iter().map(|process| process.pid).collect();
+        let pids: Set<Pid> = listing.iter().map(|process| process.pid).collect();
         let is_complete = |process: &Process| process.parent.as_raw() == 0 || pids.contains(&process.parent);
         if listing.iter().all(is_complete) {
             break;
@@ -169,7 +177,7 @@ pub fn descendants(of: Pid, leave_out: impl Fn(&Process) -> bool) -> Vec<Process
 }
 
 fn below(of: Pid, listing: &[Process], leave_out: impl Fn(&Process) -> bool) -> Vec<Process> {
-    let mut children: HashMap<Pid, Vec<&Process>> = HashMap::new();
+    let mut children: Map<Pid, Vec<&Process>> = Map::default();
     for process in listing.iter().filter(|process| !leave_out(process)) {
         children.entry(process.parent).or_default().push(process);
     }
@@ -189,7 +197,7 @@ fn below(of: Pid, listing: &[Process], leave_out: impl Fn(&Process) -> bool) -> 
 /// so could resume it (setpgid(2), NOTES).
 pub fn is_orphaned(group: Pid) -> bool {
     let listing = all().unwrap_or_default();
-    let by_pid: HashMap<Pid, &Process> = listing.iter().map(|process| (process.pid, process)).collect();
+    let by_pid: Map<Pid, &Process> = listing.iter().map(|process| (process.pid, process)).collect();
     let mut members = listing.iter().filter(|process| process.group == group && !process.is_zombie());
     !members.any(|member| {
         let parent = by_pid.get(&member.parent);

@@ -355,7 +355,8 @@ fn signal(word: &OsStr) -> Result<Signal, String> {
 }
 
 fn add_verbosity(draft: &mut Draft, direction: i32, count: &OsStr) -> Result<(), String> {
-    let count: u8 = decimal(text(count)?).ok_or_else(|| format!("{count:?} is not a number from 0 to 255"))?;
+    let count: u8 =
+        decimal(text(count)?).ok_or_else(|| format!("{count:?} is not a number from 0 to 255"))?;
     draft.verbosity += direction * i32::from(count);
     Ok(())
 }

@@ -9,14 +9,13 @@
 //! it looks through all of /proc as well, and sends SIGKILL to every descendant at once.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use super::Teardown;
-use crate::process_tree::{self, Process};
+use crate::process_tree::{self, Process, Set};
 use crate::signal::Signal;
 use crate::sys::{process, signals};
 
@@ -115,7 +114,7 @@ impl Subreaper {
     /// forked later, for cleaning up, is taken for one of them.
     fn stop_descendants(&self) -> Vec<Process> {
         let mut stopped: Vec<Process> = Vec::new();
-        let mut seen = HashSet::new();
+        let mut seen = Set::default();
         for _ in 0..STOP_ROUNDS {
             let mut new = self.descendants();
             new.retain(|process| seen.insert((process.pid, process.started)));
@@ -143,7 +142,7 @@ impl Subreaper {
     #[inline(never)]
     fn kill_descendants(&mut self, program: Option<Pid>, now: Instant) {
         let mut results = Vec::new();
-        let mut known = HashSet::from([self.myself]);
+        let mut known: Set<Pid> = [self.myself].into_iter().collect();
         let mut others = Vec::new();
         // Each as soon as it is found: hundreds that keep the processors busy let sexton get on only slowly.
         for pid in process_tree::pids().into_iter().flatten() {
