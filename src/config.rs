@@ -105,6 +105,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The time from the time-out's signal to SIGKILL.
+    pub fn kill_after_timeout(&self) -> Duration {
+        self.kill_after.unwrap_or(self.grace)
+    }
+
     /// Looks for wishes that contradict each other; the error is a sentence.
     pub fn check(&self) -> Result<(), &'static str> {
         if self.group == GroupWish::Foreground && self.delivery == Delivery::Group {

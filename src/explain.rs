@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::iter;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::config::{Delivery, Leftovers, ReportTo};
 use crate::duration::Span;
 use crate::environment::key_of;
-use crate::plan::{Adoption, Group, Plan, Stops, Timeout};
+use crate::plan::{Adoption, Group, Plan, Stops};
 use crate::session::Session;
 use crate::signal::{Rewrite, Signal};
 use crate::status::Remap;
@@ -20,7 +21,7 @@ pub fn text(plan: &Plan) -> String {
     let lines = [
         ("program", Some(program)),
         ("user", user(plan)),
-        ("directory", plan.directory.as_ref().map(|directory| format!("{directory:?}"))),
+        ("directory", plan.config.directory.as_ref().map(|directory| format!("{directory:?}"))),
         ("environment", Some(format!("{} variables", plan.environment.entries().len()))),
         ("orphans", Some(adoption(plan).to_owned())),
         ("process group", Some(group(plan).to_owned())),
@@ -28,23 +29,23 @@ pub fn text(plan: &Plan) -> String {
         ("signals go to", Some(delivery(plan).to_owned())),
         ("signals", Some(signals(plan))),
         ("stop requests", Some(stop_requests(plan))),
-        ("time-out", plan.ending.timeout.map(timeout)),
+        ("time-out", plan.config.timeout.map(|after| timeout(after, plan))),
         ("leftovers", Some(leftovers(plan))),
         ("exit status", Some(exit_status(plan))),
         ("parent's death", plan.parent_death.map(|death| format!("sexton receives {}", death.signal))),
-        ("report", plan.report.as_ref().map(report)),
+        ("report", plan.config.report.as_ref().map(report)),
     ];
     lines.into_iter().filter_map(|(name, text)| Some(format!("{name:<15} {}\n", text?))).collect()
 }
 
 /// The program and its arguments.
 fn words(plan: &Plan) -> impl Iterator<Item = &OsString> {
-    iter::once(&plan.program).chain(&plan.arguments)
+    iter::once(&plan.config.program).chain(&plan.config.arguments)
 }
 
 fn user(plan: &Plan) -> Option<String> {
     let user = match &plan.identity {
-        None if !plan.no_new_privs => return None,
+        None if !plan.config.no_new_privs => return None,
         None => "sexton's own".to_owned(),
         Some(Identity { user, group, groups, name, .. }) => {
             let groups = groups.iter().map(|group| group.to_string()).collect::<Vec<_>>().join(", ");
@@ -52,7 +53,7 @@ fn user(plan: &Plan) -> Option<String> {
             format!("{user} ({name}), group {group}, supplementary groups: {groups}")
         }
     };
-    let privileges = if plan.no_new_privs { ", and no exec gives more privileges" } else { "" };
+    let privileges = if plan.config.no_new_privs { ", and no exec gives more privileges" } else { "" };
     Some(format!("{user}{privileges}"))
 }
 
@@ -90,7 +91,7 @@ fn stops(plan: &Plan) -> &'static str {
 }
 
 fn delivery(plan: &Plan) -> &'static str {
-    match plan.delivery {
+    match plan.config.delivery {
         Delivery::Program => "the program",
         Delivery::Group => "the program's process group",
         Delivery::Tree => "every descendant",
@@ -102,7 +103,7 @@ fn signals(plan: &Plan) -> String {
         Some(to) => format!("{from} becomes {to}"),
         None => format!("{from} is dropped"),
     };
-    let mut sentences: Vec<String> = plan.rewrites.iter().map(sentence).collect();
+    let mut sentences: Vec<String> = plan.config.rewrites.iter().map(sentence).collect();
     let rest = if sentences.is_empty() { "all" } else { "all others" };
     sentences.push(format!("{rest} are sent on unchanged; SIGKILL and SIGSTOP cannot be caught"));
     if plan.group == Group::Shared {
@@ -112,25 +113,26 @@ fn signals(plan: &Plan) -> String {
 }
 
 fn stop_requests(plan: &Plan) -> String {
-    let signals = Signal::all().filter(|signal| plan.ending.stop_signals.contains(*signal));
+    let signals = Signal::all().filter(|signal| plan.config.stop_signals.contains(*signal));
     let mut text = signals.map(|signal| signal.to_string()).collect::<Vec<_>>().join(", ");
-    if !plan.ending.stop_delay.is_zero() {
-        text += &format!("; the first is held back for {}", Span(plan.ending.stop_delay));
+    if !plan.config.stop_delay.is_zero() {
+        text += &format!("; the first is held back for {}", Span(plan.config.stop_delay));
     }
-    if let Some(kill_after) = plan.ending.kill_after {
+    if let Some(kill_after) = plan.config.kill_after {
         text += &format!("; SIGKILL to the program and its tree {} later", Span(kill_after));
     }
     text
 }
 
-fn timeout(Timeout { after, signal, kill_after }: Timeout) -> String {
-    format!("{signal} after {}, SIGKILL {} later, exit status 124", Span(after), Span(kill_after))
+fn timeout(after: Duration, plan: &Plan) -> String {
+    let (signal, kill_after) = (plan.config.timeout_signal, Span(plan.config.kill_after_timeout()));
+    format!("{signal} after {}, SIGKILL {kill_after} later, exit status 124", Span(after))
 }
 
 fn leftovers(plan: &Plan) -> String {
-    match plan.ending.leftovers {
+    match plan.config.leftovers {
         _ if plan.adoption == Adoption::None => "are left, since orphans do not come to sexton".to_owned(),
-        Leftovers::Terminate => format!("get SIGTERM, and SIGKILL {} later", Span(plan.ending.grace)),
+        Leftovers::Terminate => format!("get SIGTERM, and SIGKILL {} later", Span(plan.config.grace)),
         Leftovers::Kill => "get SIGKILL at once".to_owned(),
         Leftovers::Wait => "are waited for; a stop request ends them".to_owned(),
         Leftovers::Leave if plan.adoption == Adoption::Init => {
@@ -145,7 +147,7 @@ fn exit_status(plan: &Plan) -> String {
         true => "a signal that ended it ends sexton too",
         false => "128+N when signal N ended it",
     };
-    let remaps = plan.remaps.iter().map(|Remap { code, new }| format!("; {code} becomes {new}"));
+    let remaps = plan.config.remaps.iter().map(|Remap { code, new }| format!("; {code} becomes {new}"));
     format!("the program's; {signaled}{}", remaps.collect::<String>())
 }
 
@@ -164,8 +166,8 @@ pub fn json(plan: &Plan) -> Value {
         "version": 1,
         "program": words(plan).map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
         "user": plan.identity.as_ref().map(json_user),
-        "no_new_privs": plan.no_new_privs,
-        "directory": plan.directory.as_ref().map(|directory| directory.to_string_lossy()),
+        "no_new_privs": plan.config.no_new_privs,
+        "directory": plan.config.directory.as_ref().map(|directory| directory.to_string_lossy()),
         "environment": variables.collect::<Vec<_>>(),
         "adoption": match plan.adoption {
             Adoption::Init => "init",
@@ -183,17 +185,17 @@ pub fn json(plan: &Plan) -> Value {
             Stops::Undo => "undo",
             Stops::Leave => "leave",
         },
-        "deliver": plan.delivery.to_string(),
+        "deliver": plan.config.delivery.to_string(),
         "signals": Signal::all().map(|signal| json_signal(signal, plan)).collect::<Vec<_>>(),
-        "stop_delay": plan.ending.stop_delay.as_secs_f64(),
-        "kill_after": plan.ending.kill_after.map(|time| time.as_secs_f64()),
-        "timeout": plan.ending.timeout.as_ref().map(json_timeout),
-        "leftovers": plan.ending.leftovers.to_string(),
-        "grace": plan.ending.grace.as_secs_f64(),
-        "remaps": plan.remaps.iter().map(|remap| json!({ "code": remap.code, "new": remap.new })).collect::<Vec<_>>(),
+        "stop_delay": plan.config.stop_delay.as_secs_f64(),
+        "kill_after": plan.config.kill_after.map(|time| time.as_secs_f64()),
+        "timeout": plan.config.timeout.map(|after| json_timeout(after, plan)),
+        "leftovers": plan.config.leftovers.to_string(),
+        "grace": plan.config.grace.as_secs_f64(),
+        "remaps": plan.config.remaps.iter().map(|remap| json!({ "code": remap.code, "new": remap.new })).collect::<Vec<_>>(),
         "reraise": plan.reraise,
         "parent_death_signal": plan.parent_death.map(|death| death.signal.to_string()),
-        "report": plan.report.as_ref().map(|to| match to {
+        "report": plan.config.report.as_ref().map(|to| match to {
             ReportTo::Stderr => "-".into(),
             ReportTo::File(path) => path.to_string_lossy(),
         }),
@@ -211,7 +213,7 @@ fn json_user(identity: &Identity) -> Value {
 }
 
 fn json_signal(signal: Signal, plan: &Plan) -> Value {
-    let (fate, sent) = match plan.rewrites.apply(signal) {
+    let (fate, sent) = match plan.config.rewrites.apply(signal) {
         _ if !signal.is_catchable() => ("uncatchable", None),
         None => ("dropped", None),
         Some(to) if to == signal => ("forwarded", Some(to)),
@@ -222,14 +224,14 @@ fn json_signal(signal: Signal, plan: &Plan) -> Value {
         "number": signal.number(),
         "fate": fate,
         "sent": sent.map(|sent| sent.to_string()),
-        "stop_request": plan.ending.stop_signals.contains(signal),
+        "stop_request": plan.config.stop_signals.contains(signal),
     })
 }
 
-fn json_timeout(timeout: &Timeout) -> Value {
+fn json_timeout(after: Duration, plan: &Plan) -> Value {
     json!({
-        "after": timeout.after.as_secs_f64(),
-        "signal": timeout.signal.to_string(),
-        "kill_after": timeout.kill_after.as_secs_f64(),
+        "after": after.as_secs_f64(),
+        "signal": plan.config.timeout_signal.to_string(),
+        "kill_after": plan.config.kill_after_timeout().as_secs_f64(),
     })
 }

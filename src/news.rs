@@ -64,7 +64,7 @@ pub fn tell(news: &News<'_>) {
     let is_told = |level| log::log_enabled!(level);
     match news {
         News::Started(program, plan) if is_told(log::Level::Info) => {
-            info!("started {}", Named::look_up_started(*program, &plan.program));
+            info!("started {}", Named::look_up_started(*program, &plan.config.program));
         }
         News::Forwarded { signal, to: Delivery::Tree, result, .. } => match result {
             Ok(()) => info!("forwarded {signal} to every descendant"),

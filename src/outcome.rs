@@ -72,7 +72,7 @@ pub enum LeftoverEnd {
 impl Outcome {
     pub(crate) fn new(plan: &Plan, ending: Ending, timed_out: bool, tally: Tally) -> Outcome {
         let code = if timed_out { TIMED_OUT } else { ending.code() };
-        let end = match (plan.remaps.get(code), ending) {
+        let end = match (plan.config.remaps.get(code), ending) {
             (Some(code), _) => End::Exit(code),
             (None, Ending::Signaled { signal, .. }) if plan.reraise && !timed_out => End::Reraise(signal),
             (None, _) => End::Exit(code),

@@ -1,18 +1,15 @@
 //! Turns wishes and surroundings into a plan. Everything that is "auto" is decided here and nowhere else.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use crate::config::{Config, Delivery, GroupWish, Leftovers, ReportTo, Reraise, Subreaper};
+use crate::config::{Config, Delivery, GroupWish, Reraise, Subreaper};
 use crate::environment::{Entry, Environment, expand};
 use crate::error::Error;
 use crate::session::Session;
-use crate::signal::{Rewrites, Signal, SignalSet};
-use crate::status::Remaps;
+use crate::signal::{Signal, SignalSet};
 use crate::surroundings::Surroundings;
 use crate::sys::terminal::Terminal;
 use crate::users::Identity;
@@ -20,20 +17,14 @@ use crate::users::Identity;
 /// What is going to be done.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The caller's wishes, with variables in the arguments expanded.
+    pub config: Config,
     /// sexton itself.
     pub myself: Pid,
     /// sexton's process group.
     pub own_group: Pid,
-    /// The program: a path, or a name to look for in PATH.
-    pub program: OsString,
-    /// The program's arguments, without its name.
-    pub arguments: Vec<OsString>,
     /// The user that the program runs as.
     pub identity: Option<Identity>,
-    /// Whether every exec is forbidden to give the program more privileges.
-    pub no_new_privs: bool,
-    /// The program's working directory, if not sexton's.
-    pub directory: Option<PathBuf>,
     /// The program's environment.
     pub environment: Environment,
     /// The index of a `LISTEN_PID` in the environment that names sexton and is to name the program.
@@ -46,54 +37,12 @@ pub struct Plan {
     pub group: Group,
     /// What sexton does when the program is stopped.
     pub stops: Stops,
-    /// Which processes get the signals.
-    pub delivery: Delivery,
-    /// Signals that are sent on as another signal.
-    pub rewrites: Rewrites,
     /// How sexton becomes the parent of orphans.
     pub adoption: Adoption,
-    /// Whether every orphan that is reaped is logged by name.
-    pub warn_on_reap: bool,
-    /// Exit codes that are exchanged for others.
-    pub remaps: Remaps,
     /// Whether sexton ends by the signal that ended the program.
     pub reraise: bool,
     /// What sexton receives when its parent dies, and which process that is.
     pub parent_death: Option<ParentDeath>,
-    /// When and how an end is brought about.
-    pub ending: EndingPolicy,
-    /// Where a report is written.
-    pub report: Option<ReportTo>,
-    /// Whether sexton is part of another program, which continues after the run.
-    pub embedded: bool,
-}
-
-/// When and how an end is brought about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndingPolicy {
-    /// What becomes of leftovers.
-    pub leftovers: Leftovers,
-    /// How long leftovers have between SIGTERM and SIGKILL.
-    pub grace: Duration,
-    /// The signals that ask for an end.
-    pub stop_signals: SignalSet,
-    /// How long the first stop request is held back.
-    pub stop_delay: Duration,
-    /// The time from the forwarded stop request to SIGKILL.
-    pub kill_after: Option<Duration>,
-    /// How long the program may run, and what follows.
-    pub timeout: Option<Timeout>,
-}
-
-/// A limit on the program's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeout {
-    /// The limit.
-    pub after: Duration,
-    /// What the program gets when its time is over.
-    pub signal: Signal,
-    /// The time from that signal to SIGKILL.
-    pub kill_after: Duration,
 }
 
 /// The program's process group.
@@ -147,27 +96,24 @@ pub struct ParentDeath {
 
 impl Plan {
     /// Decides everything. An error means that a wish cannot be fulfilled.
-    pub fn new(config: Config, surroundings: &Surroundings) -> Result<Plan, Error> {
-        let group = Group::new(&config, surroundings);
+    pub fn new(mut config: Config, surroundings: &Surroundings) -> Result<Plan, Error> {
         let identity = identity(&config, surroundings)?;
         let mut environment = environment(&config, identity.as_ref(), &surroundings.environment)?;
         let listen_pid = hand_sockets_on(&mut environment, surroundings.pid);
-        let expanded = |argument: OsString| match config.expand_variables {
-            true => expand(&argument, &environment).map_err(Error::Expand),
-            false => Ok(argument),
-        };
+        if config.expand_variables {
+            for argument in &mut config.arguments {
+                *argument = expand(argument, &environment).map_err(Error::Expand)?;
+            }
+        }
         Ok(Plan {
             myself: surroundings.pid,
             own_group: surroundings.group,
-            arguments: config.arguments.into_iter().map(expanded).collect::<Result<_, _>>()?,
             identity,
-            no_new_privs: config.no_new_privs,
-            directory: config.directory,
-            listen_pid,
             environment,
+            listen_pid,
             mask: surroundings.mask,
             ignore_child_signal: surroundings.child_signal_ignored,
-            group,
+            group: Group::new(&config, surroundings),
             stops: Stops::new(config.group, surroundings),
             adoption: Adoption::new(config.subreaper, surroundings),
             reraise: match config.reraise {
@@ -180,25 +126,7 @@ impl Plan {
             parent_death: config
                 .parent_death_signal
                 .map(|signal| ParentDeath { signal, parent: surroundings.parent }),
-            program: config.program,
-            delivery: config.delivery,
-            rewrites: config.rewrites,
-            warn_on_reap: config.warn_on_reap,
-            remaps: config.remaps,
-            ending: EndingPolicy {
-                leftovers: config.leftovers,
-                grace: config.grace,
-                stop_signals: config.stop_signals,
-                stop_delay: config.stop_delay,
-                kill_after: config.kill_after,
-                timeout: config.timeout.map(|after| Timeout {
-                    after,
-                    signal: config.timeout_signal,
-                    kill_after: config.kill_after.unwrap_or(config.grace),
-                }),
-            },
-            report: config.report,
-            embedded: config.embedded,
+            config,
         })
     }
 }

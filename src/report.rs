@@ -64,7 +64,7 @@ impl Report {
                 Error::step(format!("write the report {path:?}{why}"), errno)
             })?,
         };
-        let words = iter::once(&plan.program).chain(&plan.arguments);
+        let words = iter::once(&plan.config.program).chain(&plan.config.arguments);
         Ok(Report {
             to,
             program: words.map(|word| word.to_string_lossy().into_owned()).collect(),

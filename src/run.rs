@@ -48,7 +48,7 @@ fn run_under(config: Config, tell: Tell, signals: &SignalGuard) -> Result<Outcom
     adopt_orphans(plan.adoption)?;
     tell(&News::Adopting(plan.adoption));
     let early = plan.parent_death.map(watch_parent).transpose()?.flatten();
-    let report = plan.report.as_ref().map(|to| Report::prepare(to, &plan)).transpose()?;
+    let report = plan.config.report.as_ref().map(|to| Report::prepare(to, &plan)).transpose()?;
     let image = spawn::prepare(&plan)?;
     let mut supervisor = Supervisor::new(&plan, tell);
     if let Group::Session(session) = plan.group {
@@ -62,7 +62,7 @@ fn run_under(config: Config, tell: Tell, signals: &SignalGuard) -> Result<Outcom
     let started = exec::start(&image, &explain).map_err(|errno| Error::step("start a process", errno))?;
     let program = started.program;
     tell(&News::Started(program, &plan));
-    if !plan.embedded {
+    if !plan.config.embedded {
         let_go_of_what_is_the_programs();
     }
     match supervisor.supervise(program, early, &|ending| started.failure(ending)) {

@@ -21,11 +21,11 @@ const PATH_MAX: usize = libc::PATH_MAX as usize;
 
 /// Makes everything ready that the child needs.
 pub fn prepare(plan: &Plan) -> Result<Image, Error> {
-    if plan.program.is_empty() {
+    if plan.config.program.is_empty() {
         return Err(Error::NoProgram);
     }
-    let program = c_string(&plan.program)?;
-    let arguments = plan.arguments.iter().map(|argument| c_string(argument));
+    let program = c_string(&plan.config.program)?;
+    let arguments = plan.config.arguments.iter().map(|argument| c_string(argument));
     let arguments = [Ok(program.clone())].into_iter().chain(arguments).collect::<Result<_, Error>>()?;
     Ok(Image {
         candidates: candidates(program, plan.environment.get(b"PATH").unwrap_or(DEFAULT_PATH)),
@@ -56,7 +56,7 @@ fn candidates(program: CString, path: &[u8]) -> Vec<CString> {
 /// What the child does to itself before it executes the program.
 pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
-    if plan.embedded {
+    if plan.config.embedded {
         // std ignores SIGPIPE in every Rust program, which is not meant for others.
         steps.extend([Step::DropHandlers, Step::Default(Signal::PIPE)]);
     }
@@ -77,10 +77,10 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
         steps.push(Step::SetUser(identity.user));
     }
     // As the user: where that may not go, the program could not either.
-    if let Some(directory) = &plan.directory {
+    if let Some(directory) = &plan.config.directory {
         steps.push(Step::ChangeDirectory(c_string(directory.as_os_str())?));
     }
-    if plan.no_new_privs {
+    if plan.config.no_new_privs {
         steps.push(Step::NoNewPrivs);
     }
     Ok(steps)
@@ -93,21 +93,21 @@ pub fn explain(plan: &Plan, image: &Image, candidate: usize, errno: Errno) -> Ex
     let candidates = image.candidates.iter().map(|file| as_seen_from_here(plan, file)).collect();
     let image = &Image { candidates, ..image.clone() };
     let attempt = Attempt {
-        program: &plan.program,
+        program: &plan.config.program,
         path: plan.environment.get(b"PATH"),
         default_path: DEFAULT_PATH,
         image,
         candidate,
         errno,
         who: Credentials::own(),
-        directory: plan.directory.as_deref().unwrap_or(Path::new("")),
+        directory: plan.config.directory.as_deref().unwrap_or(Path::new("")),
     };
     attempt.explain()
 }
 
 /// Relative paths are told of as they look from the directory that sexton was started in.
 fn as_seen_from_here(plan: &Plan, file: &CString) -> CString {
-    let directory = plan.directory.as_ref().filter(|_| !file.as_bytes().starts_with(b"/"));
+    let directory = plan.config.directory.as_ref().filter(|_| !file.as_bytes().starts_with(b"/"));
     let joined =
         directory.map(|directory| [directory.as_os_str().as_bytes(), b"/", file.as_bytes()].concat());
     joined.and_then(|joined| CString::new(joined).ok()).unwrap_or_else(|| file.clone())
@@ -119,7 +119,9 @@ fn as_seen_from_here(plan: &Plan, file: &CString) -> CString {
 pub fn error(plan: &Plan, image: &Image, failure: Failure) -> Error {
     match failure {
         Failure::Step(index, errno) => Error::step(describe(&image.steps[index]), errno),
-        Failure::Exec(errno, text) => Error::Exec(Box::new(ExecFailure::decode(&plan.program, errno, &text))),
+        Failure::Exec(errno, text) => {
+            Error::Exec(Box::new(ExecFailure::decode(&plan.config.program, errno, &text)))
+        }
     }
 }
 

@@ -92,7 +92,7 @@ fn line(level: Level, text: &str) -> String {
 
 fn tell(news: &News<'_>) {
     match news {
-        News::Started(pid, plan) => debug!("pid1 ({pid}) spawned: {}", plan.program.display()),
+        News::Started(pid, plan) => debug!("pid1 ({pid}) spawned: {}", plan.config.program.display()),
         News::Forwarded { signal, program: Some(program), result: Err(errno), .. } => {
             let number = signal.number();
             warn!("forwarding of signal {number} to pid1 ({program}) failed: {}", errno.desc());

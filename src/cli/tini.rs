@@ -159,7 +159,7 @@ fn tell(news: &News<'_>) {
         News::Adopting(Adoption::None) if !process::is_child_subreaper() => warn!("{NO_SUBREAPER}"),
         News::Adopting(Adoption::Subreaper { .. }) => trace!("Registered as child subreaper"),
         News::Started(pid, plan) => {
-            info!("Spawned child process '{}' with pid '{pid}'", plan.program.display());
+            info!("Spawned child process '{}' with pid '{pid}'", plan.config.program.display());
         }
         News::Received { signal, becomes: Some(_) } => {
             debug!("Passing signal: '{}'", signals::description(*signal));

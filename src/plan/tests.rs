@@ -114,7 +114,7 @@ fn p1_the_order_in_which_the_environment_is_made() {
     });
     let left: Vec<_> = plan.environment.entries().iter().map(|entry| entry.to_str().unwrap()).collect();
     assert_eq!(left, ["HOME=/root", "B=3", "C=4"]);
-    assert_eq!(plan.arguments, ["none3"]);
+    assert_eq!(plan.config.arguments, ["none3"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use crate::config::Delivery;
 use crate::plan::{Group, Plan, Stops};
-use crate::signal::{Rewrites, Signal, SignalSet};
+use crate::signal::{Signal, SignalSet};
 use crate::sys::signals::{Origin, Received};
 
 use super::clock::Now;
@@ -32,13 +32,8 @@ const FROM_TERMINALS: [Signal; 8] = [
 
 /// The program as a job.
 #[derive(Debug)]
-pub struct Job {
-    rewrites: Rewrites,
-    group: Group,
-    stops: Stops,
-    delivers_to_tree: bool,
-    /// sexton itself.
-    myself: Pid,
+pub struct Job<'a> {
+    plan: &'a Plan,
     /// What the terminal may have sent sexton's group before the program was in it.
     missed: SignalSet,
     /// Whether the program was sent a stop, and has neither been seen to stop since nor been continued.
@@ -67,20 +62,10 @@ impl Arrival {
     }
 }
 
-impl Job {
+impl<'a> Job<'a> {
     /// The program is about to be started.
-    pub fn new(plan: &Plan) -> Job {
-        Job {
-            rewrites: plan.rewrites.clone(),
-            group: plan.group,
-            stops: plan.stops,
-            delivers_to_tree: plan.delivery == Delivery::Tree,
-            myself: plan.myself,
-            missed: SignalSet::EMPTY,
-            stop_is_on_its_way: false,
-            undo_from: None,
-            undo_at: None,
-        }
+    pub fn new(plan: &'a Plan) -> Job<'a> {
+        Job { plan, missed: SignalSet::EMPTY, stop_is_on_its_way: false, undo_from: None, undo_at: None }
     }
 
     /// Takes note of signals that have come before the program is in the group that it shares.
@@ -90,7 +75,7 @@ impl Job {
 
     /// Whether it matters if a signal's sender is in sexton's process group.
     pub fn asks_for_senders_group(&self, signal: Signal) -> bool {
-        self.group == Group::Shared && signal.stops_a_job()
+        self.plan.group == Group::Shared && signal.stops_a_job()
     }
 
     /// Decides what is to become of a signal; `None` where it is no business of the program's. `from_own_group` says
@@ -110,21 +95,21 @@ impl Job {
         // A signal that is not queued is pending once at most.
         self.missed = self.missed.without(signal);
         // The terminal signals a whole process group.
-        let has_arrived = self.group == Group::Shared
+        let has_arrived = self.plan.group == Group::Shared
             && received.origin == Origin::Kernel
             && FROM_TERMINALS.contains(&signal);
-        Some(Arrival { received, has_arrived, becomes: self.rewrites.apply(signal) })
+        Some(Arrival { received, has_arrived, becomes: self.plan.config.rewrites.apply(signal) })
     }
 
     /// Whether sexton brought the signal on itself: it logged to a pipe without a reader or to a file at its limit
     /// (write(2)), or gave its terminal up.
     fn is_own_doing(&self, received: Received) -> bool {
-        let comes_of_session = |signal| match self.group {
+        let comes_of_session = |signal| match self.plan.group {
             Group::Session(session) => session.comes_of_giving_up_terminal(signal),
             Group::Shared | Group::Own { .. } => false,
         };
         let signal = received.signal;
-        received.origin == Origin::Process(self.myself)
+        received.origin == Origin::Process(self.plan.myself)
             && (matches!(signal, Signal::PIPE | Signal::XFSZ) || comes_of_session(signal))
     }
 
@@ -148,20 +133,22 @@ impl Job {
         effects.push(Effect::Forward { signal, payload });
         // A shell that stops sexton means the program too, and cannot see into a session of its own. The program's stop
         // is not waited for: in the middle of vfork(2) it stops only when its child lets it go, which may be stopped.
-        let is_for_all = matches!(self.group, Group::Session(_)) && self.stops == Stops::Follow;
+        let is_for_all = matches!(self.plan.group, Group::Session(_)) && self.plan.stops == Stops::Follow;
         if is_for_all && signal == Signal::STOP && received.signal.stops_a_job() {
             effects.push(Effect::FollowStop(Signal::STOP));
         }
     }
 
     fn is_continued_by_shell(&self) -> bool {
-        self.group == Group::Shared && self.stops == Stops::Follow && !self.delivers_to_tree
+        self.plan.group == Group::Shared
+            && self.plan.stops == Stops::Follow
+            && self.plan.config.delivery != Delivery::Tree
     }
 
     /// The program was stopped.
     pub fn program_stopped(&mut self, signal: Signal, now: &Now, effects: &mut Effects) {
         self.stop_is_on_its_way = false;
-        match self.stops {
+        match self.plan.stops {
             // It has asked sexton, its parent, to trace it (PTRACE_TRACEME, ptrace(2)): then wait(2) tells of every signal
             // as of a stop, and SIGCONT resumes nothing.
             _ if !signal.stops_a_job() && signal != Signal::STOP => {}

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::{Delivery, Leftovers};
-use crate::plan::{EndingPolicy, Plan};
+use crate::config::{Config, Delivery, Leftovers};
+use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::status::Ending;
 
@@ -22,11 +22,10 @@ pub const ALL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a run stands.
 #[derive(Debug)]
-pub struct Lifetime {
+pub struct Lifetime<'a> {
     /// The program, as long as it runs.
-    pub job: Job,
-    policy: EndingPolicy,
-    delivers_to_tree: bool,
+    pub job: Job<'a>,
+    config: &'a Config,
     phase: Phase,
     /// The first stop request, while it is held back.
     held: Option<Held>,
@@ -87,15 +86,14 @@ pub struct Finished {
     pub timed_out: bool,
 }
 
-impl Lifetime {
+impl<'a> Lifetime<'a> {
     /// The program is about to be started, and its time begins.
-    pub fn new(plan: &Plan, job: Job, now: &Now) -> Lifetime {
-        let policy = plan.ending.clone();
+    pub fn new(plan: &'a Plan, now: &Now) -> Lifetime<'a> {
+        let config = &plan.config;
         Lifetime {
-            job,
-            timeout_at: policy.timeout.and_then(|timeout| now.get().checked_add(timeout.after)),
-            policy,
-            delivers_to_tree: plan.delivery == Delivery::Tree,
+            job: Job::new(plan),
+            timeout_at: config.timeout.and_then(|timeout| now.get().checked_add(timeout)),
+            config,
             phase: Phase::Running,
             held: None,
             stop_requested: false,
@@ -134,7 +132,7 @@ impl Lifetime {
 
     /// A signal came.
     pub fn signal(&mut self, arrival: Arrival, now: &Now, effects: &mut Effects) {
-        let is_stop_request = self.policy.stop_signals.contains(arrival.received.signal);
+        let is_stop_request = self.config.stop_signals.contains(arrival.received.signal);
         match self.phase {
             Phase::Running if is_stop_request => self.stop_request(arrival, now, effects),
             Phase::Running => self.job.pass(arrival, effects),
@@ -142,7 +140,9 @@ impl Lifetime {
             Phase::Waiting { ending, .. } if is_stop_request => {
                 self.kill(ending, Escalation::StopRequest, now, effects);
             }
-            Phase::Waiting { .. } if self.delivers_to_tree => self.job.pass(arrival, effects),
+            Phase::Waiting { .. } if self.config.delivery == Delivery::Tree => {
+                self.job.pass(arrival, effects)
+            }
             // The program is reaped or as good as dead, and processes that are being killed need no more.
             _ => {}
         }
@@ -150,9 +150,9 @@ impl Lifetime {
 
     fn stop_request(&mut self, request: Arrival, now: &Now, effects: &mut Effects) {
         let is_first = !std::mem::replace(&mut self.stop_requested, true);
-        if is_first && !self.policy.stop_delay.is_zero() && !request.has_arrived {
+        if is_first && !self.config.stop_delay.is_zero() && !request.has_arrived {
             // A delay too long for the clock is for ever.
-            if let Some(until) = now.get().checked_add(self.policy.stop_delay) {
+            if let Some(until) = now.get().checked_add(self.config.stop_delay) {
                 self.held = Some(Held { request, until });
             }
             effects.push(Effect::TellOfDelay(request.received.signal));
@@ -169,7 +169,7 @@ impl Lifetime {
     fn pass_request(&mut self, request: Arrival, now: &Now, effects: &mut Effects) {
         self.job.pass(request, effects);
         if request.reaches_program() && self.kill_at.is_none() {
-            self.kill_at = self.policy.kill_after.and_then(|kill_after| now.get().checked_add(kill_after));
+            self.kill_at = self.config.kill_after.and_then(|kill_after| now.get().checked_add(kill_after));
         }
     }
 
@@ -178,7 +178,7 @@ impl Lifetime {
         self.job.over();
         let was_killed = matches!(self.phase, Phase::KillingProgram { .. });
         let held = self.held.take();
-        match self.policy.leftovers {
+        match self.config.leftovers {
             _ if !leftovers => self.phase = Phase::Over { ending },
             // Its tree was to die with it.
             _ if was_killed => self.phase = Phase::Killing { ending, patience: Patience::from(now) },
@@ -195,7 +195,7 @@ impl Lifetime {
         self.timeout_at = None;
         // A grace too long for the clock ends with the next stop request.
         let far = now.get() + Duration::from_secs(u64::from(u32::MAX));
-        let until = now.get().checked_add(self.policy.grace).unwrap_or(far);
+        let until = now.get().checked_add(self.config.grace).unwrap_or(far);
         self.phase = Phase::Waiting { ending, until: Some(until) };
         effects.push(Effect::Terminate);
     }
@@ -261,14 +261,12 @@ impl Lifetime {
         if let Some(held) = self.held.take_if(|held| is_over(held.until)) {
             self.pass_request(held.request, now, effects);
         }
-        if let Some(timeout) = self.policy.timeout
-            && self.timeout_at.take_if(|at| is_over(*at)).is_some()
-        {
+        if self.timeout_at.take_if(|at| is_over(*at)).is_some() {
             self.timed_out = true;
             let send = |signal| Effect::Forward { signal, payload: None };
             // As timeout(1) does: a stopped program must run to end.
-            effects.extend([Effect::TellOfTimeout, send(timeout.signal), send(Signal::CONT)]);
-            let kill_at = now.get().checked_add(timeout.kill_after);
+            effects.extend([Effect::TellOfTimeout, send(self.config.timeout_signal), send(Signal::CONT)]);
+            let kill_at = now.get().checked_add(self.config.kill_after_timeout());
             self.kill_at = [self.kill_at, kill_at].into_iter().flatten().min();
         }
         if self.kill_at.take_if(|at| is_over(*at)).is_some() {

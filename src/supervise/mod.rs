@@ -22,7 +22,6 @@ use nix::unistd::Pid;
 use self::clock::Now;
 use self::delivery::Delivery;
 use self::effect::{Effect, Effects, Escalation};
-use self::job::Job;
 use self::lifetime::Lifetime;
 pub use self::reap::Reaper;
 use self::reap::{BATCH, Batch};
@@ -45,71 +44,13 @@ const BURST: u32 = 32;
 /// where thousands die together.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
-/// What has to be ready before the program is started.
+/// A run, from just before the program is started.
 pub struct Supervisor<'a> {
     plan: &'a Plan,
     tell: Tell,
-    lifetime: Lifetime,
-    teardown: Box<dyn Teardown>,
-}
-
-impl<'a> Supervisor<'a> {
-    /// The program's time begins now.
-    pub fn new(plan: &'a Plan, tell: Tell) -> Supervisor<'a> {
-        let lifetime = Lifetime::new(plan, Job::new(plan), &Now::when_asked());
-        Supervisor { plan, tell, lifetime, teardown: teardown::strategy(plan) }
-    }
-
-    /// Takes note of signals that have come before the program is in the group that it shares.
-    pub fn missed(&mut self, pending: SignalSet) {
-        self.lifetime.job.missed(pending);
-    }
-
-    /// Passes signals on, reaps children and brings about an end as the plan says.
-    ///
-    /// `early` is a signal that counts as received although no process sent it. `failure` tells whether a child that ended
-    /// so has failed to become the program.
-    pub fn supervise(
-        self,
-        program: Pid,
-        early: Option<Received>,
-        failure: &dyn Fn(Ending) -> Option<Failure>,
-    ) -> Result<Outcome, Failure> {
-        let mut running = Running {
-            plan: self.plan,
-            tell: self.tell,
-            program: Some(program),
-            lifetime: self.lifetime,
-            effects: Effects::new(),
-            queue: SignalQueue::open(SignalSet::ALL),
-            in_a_row: 0,
-            delivery: Delivery::new(self.plan.delivery),
-            reaper: Reaper::new(self.plan, self.tell),
-            reaping: Reaping::Now,
-            died_since_the_end: None,
-            teardown: self.teardown,
-            foreground: Foreground::new(self.plan),
-            forwarded: BTreeMap::new(),
-            try_again: None,
-        };
-        if let Some(received) = early {
-            running.signal(received);
-        }
-        let result = running.run(failure);
-        running.foreground.take_terminal_back(program);
-        let finished = result?;
-        let (orphans_reaped, leftovers) = running.reaper.finish();
-        let tally = Tally { orphans_reaped, forwarded: running.forwarded, leftovers };
-        Ok(Outcome::new(self.plan, finished.ending, finished.timed_out, tally))
-    }
-}
-
-struct Running<'a> {
-    plan: &'a Plan,
-    tell: Tell,
-    /// Until it is reaped: from then on its PID may be another process's. This is the only place that has it.
+    /// The program, until it is reaped: from then on its PID may be another process's. This is the only place that has it.
     program: Option<Pid>,
-    lifetime: Lifetime,
+    lifetime: Lifetime<'a>,
     /// Empty between two events, so that an event need not allocate.
     effects: Effects,
     queue: SignalQueue,
@@ -138,7 +79,56 @@ enum Reaping {
     Later,
 }
 
-impl Running<'_> {
+impl<'a> Supervisor<'a> {
+    /// To be made before the program is started, and its time begins now.
+    pub fn new(plan: &'a Plan, tell: Tell) -> Supervisor<'a> {
+        Supervisor {
+            plan,
+            tell,
+            program: None,
+            lifetime: Lifetime::new(plan, &Now::when_asked()),
+            effects: Effects::new(),
+            queue: SignalQueue::without_descriptor(),
+            in_a_row: 0,
+            delivery: Delivery::new(plan.config.delivery),
+            reaper: Reaper::new(plan, tell),
+            reaping: Reaping::Now,
+            died_since_the_end: None,
+            teardown: teardown::strategy(plan),
+            foreground: Foreground::new(plan),
+            forwarded: BTreeMap::new(),
+            try_again: None,
+        }
+    }
+
+    /// Takes note of signals that have come before the program is in the group that it shares.
+    pub fn missed(&mut self, pending: SignalSet) {
+        self.lifetime.job.missed(pending);
+    }
+
+    /// Passes signals on, reaps children and brings about an end as the plan says.
+    ///
+    /// `early` is a signal that counts as received although no process sent it. `failure` tells whether a child that ended
+    /// so has failed to become the program.
+    pub fn supervise(
+        mut self,
+        program: Pid,
+        early: Option<Received>,
+        failure: &dyn Fn(Ending) -> Option<Failure>,
+    ) -> Result<Outcome, Failure> {
+        self.program = Some(program);
+        self.queue = SignalQueue::open(SignalSet::ALL);
+        if let Some(received) = early {
+            self.signal(received);
+        }
+        let result = self.run(failure);
+        self.foreground.take_terminal_back(program);
+        let finished = result?;
+        let (orphans_reaped, leftovers) = self.reaper.finish();
+        let tally = Tally { orphans_reaped, forwarded: self.forwarded, leftovers };
+        Ok(Outcome::new(self.plan, finished.ending, finished.timed_out, tally))
+    }
+
     fn run(&mut self, failure: &dyn Fn(Ending) -> Option<Failure>) -> Result<lifetime::Finished, Failure> {
         loop {
             if let Some(finished) = self.lifetime.finished() {
@@ -179,14 +169,14 @@ impl Running<'_> {
     /// Waits for the next signal. When many have come in a row, children are looked at and a stop request is taken first.
     fn next_signal(&mut self, time_left: Option<Duration>) -> Option<Received> {
         // To look for the whole tree takes as long as hundreds of other signals.
-        let burst = if self.plan.delivery == config::Delivery::Tree { 1 } else { BURST };
+        let burst = if self.plan.config.delivery == config::Delivery::Tree { 1 } else { BURST };
         if self.in_a_row < burst {
             self.in_a_row += 1;
             return self.queue.wait(time_left, &mut []);
         }
         self.in_a_row = 0;
         self.child_has_news();
-        self.queue.take(self.plan.ending.stop_signals)
+        self.queue.take(self.plan.config.stop_signals)
     }
 
     fn signal(&mut self, received: Received) {
@@ -211,7 +201,7 @@ impl Running<'_> {
         if self.teardown.is_refused_by_all() {
             self.step(|lifetime, _, effects| lifetime.give_up(effects));
         }
-        self.step(Lifetime::time);
+        self.step(|lifetime, now, effects| lifetime.time(now, effects));
     }
 
     fn try_again(&mut self, now: &Now) {
@@ -276,13 +266,13 @@ impl Running<'_> {
         self.queue.want(SignalSet::ALL);
         self.died_since_the_end = Some(0);
         let leftovers = !is_childless && !self.teardown.only_strangers_are_left(None);
-        if leftovers && self.plan.report.is_some() {
+        if leftovers && self.plan.config.report.is_some() {
             self.reaper.note_leftovers(self.teardown.descendants());
         }
         self.step(|lifetime, now, effects| lifetime.program_ended(ending, leftovers, now, effects));
     }
 
-    fn step(&mut self, event: impl FnOnce(&mut Lifetime, &Now, &mut Effects)) {
+    fn step(&mut self, event: impl FnOnce(&mut Lifetime<'a>, &Now, &mut Effects)) {
         let now = Now::when_asked();
         let mut effects = std::mem::take(&mut self.effects);
         event(&mut self.lifetime, &now, &mut effects);
@@ -326,7 +316,7 @@ impl Running<'_> {
 
     fn forward(&mut self, signal: Signal, payload: Option<Payload>, now: &Now) {
         *self.forwarded.entry(signal).or_default() += 1;
-        let result = match (self.plan.delivery, self.program) {
+        let result = match (self.plan.config.delivery, self.program) {
             (config::Delivery::Tree, program) => Some(self.teardown.signal_all(signal, program)),
             (_, Some(program)) => self.delivery.send(program, signal, payload),
             (_, None) => return,
@@ -334,7 +324,7 @@ impl Running<'_> {
         match result {
             Some(result) => self.tell_of_forwarding(signal, result),
             None => {
-                self.queue.want(self.delivery.wanted(&self.plan.rewrites));
+                self.queue.want(self.delivery.wanted(&self.plan.config.rewrites));
                 self.try_again(now);
             }
         }
@@ -345,13 +335,18 @@ impl Running<'_> {
         while let Some((signal, result)) = self.delivery.retry(program) {
             self.tell_of_forwarding(signal, result);
         }
-        self.queue.want(self.delivery.wanted(&self.plan.rewrites));
+        self.queue.want(self.delivery.wanted(&self.plan.config.rewrites));
         if self.delivery.is_waiting() {
             self.try_again(now);
         }
     }
 
     fn tell_of_forwarding(&self, signal: Signal, result: Result<(), Errno>) {
-        (self.tell)(&News::Forwarded { signal, to: self.plan.delivery, program: self.program, result });
+        (self.tell)(&News::Forwarded {
+            signal,
+            to: self.plan.config.delivery,
+            program: self.program,
+            result,
+        });
     }
 }

@@ -48,7 +48,7 @@ impl Reaper {
             Group::Session(session) => Some(session),
             Group::Shared | Group::Own { .. } => None,
         };
-        Reaper { warn: plan.warn_on_reap, session, ..Reaper::plain(tell) }
+        Reaper { warn: plan.config.warn_on_reap, session, ..Reaper::plain(tell) }
     }
 
     /// Without a program, or names.

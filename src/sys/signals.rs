@@ -173,7 +173,6 @@ impl SignalQueue {
     }
 
     /// One that takes no descriptor, for a process that waits for nothing else.
-    #[cfg(feature = "cli")]
     pub fn without_descriptor() -> SignalQueue {
         SignalQueue { descriptor: None, is_blocking: true, wanted: SignalSet::ALL }
     }

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 
 use super::super::job::STOP_AGAIN;
 use super::*;
-use crate::plan::{self, Group, Stops, Timeout};
+use crate::plan::{self, Group, Stops};
 use crate::session::Session;
 use crate::signal::{Rewrite, SignalSet};
 use crate::sys::signals::{Origin, Received};
@@ -19,28 +19,28 @@ const LEADS_SESSION: Group = Group::Session(Session { terminal: None, parting_si
 
 /// The machines, and the made-up clock.
 struct Case {
-    lifetime: Lifetime,
+    lifetime: Lifetime<'static>,
     now: Instant,
 }
 
-/// A program of its own group, with nothing above it that could resume it.
+/// A program of its own group, with nothing above it that could resume it, and a grace of 5 seconds.
 fn plan() -> Plan {
     Plan { stops: Stops::Undo, myself: MYSELF, ..plan::tests::plain() }
 }
 
-fn case(change: impl FnOnce(&mut EndingPolicy)) -> Case {
-    case_of(|plan| change(&mut plan.ending))
+fn case(change: impl FnOnce(&mut Config)) -> Case {
+    case_of(|plan| change(&mut plan.config))
 }
 
 fn case_of(change: impl FnOnce(&mut Plan)) -> Case {
     let mut plan = plan();
     change(&mut plan);
     let now = Instant::now();
-    Case { lifetime: Lifetime::new(&plan, Job::new(&plan), &now.into()), now }
+    Case { lifetime: Lifetime::new(Box::leak(Box::new(plan)), &now.into()), now }
 }
 
 impl Case {
-    fn step(&mut self, event: impl FnOnce(&mut Lifetime, &Now, &mut Effects)) -> Effects {
+    fn step(&mut self, event: impl FnOnce(&mut Lifetime<'static>, &Now, &mut Effects)) -> Effects {
         let mut effects = Effects::new();
         event(&mut self.lifetime, &self.now.into(), &mut effects);
         effects
@@ -86,7 +86,7 @@ impl Case {
     fn next_deadline(&mut self, after: Duration) -> Effects {
         assert_eq!(self.lifetime.deadline(), Some(self.now + after));
         self.now += after;
-        self.step(Lifetime::time)
+        self.step(|lifetime, now, effects| lifetime.time(now, effects))
     }
 
     fn ending(&self) -> Option<Ending> {
@@ -111,7 +111,7 @@ fn s1_every_signal_is_forwarded() {
 fn s6_rewritten_once_or_dropped() {
     let rewrites = ["TERM:QUIT", "QUIT:INT", "HUP:0"];
     let mut case = case_of(|plan| {
-        plan.rewrites = rewrites.iter().map(|word| word.parse::<Rewrite>().unwrap()).collect();
+        plan.config.rewrites = rewrites.iter().map(|word| word.parse::<Rewrite>().unwrap()).collect();
     });
     assert_eq!(case.signal(Signal::TERM), [forward(Signal::QUIT)]);
     assert_eq!(case.signal(Signal::HUP), []);
@@ -130,8 +130,8 @@ fn s4_what_the_terminal_sent_before_the_start_is_sent_on_once() {
     for delay in [Duration::ZERO, SECOND] {
         let mut case = case_of(|plan| {
             plan.group = Group::Shared;
-            plan.ending.stop_signals = [Signal::INT].into_iter().collect();
-            plan.ending.stop_delay = delay;
+            plan.config.stop_signals = [Signal::INT].into_iter().collect();
+            plan.config.stop_delay = delay;
         });
         case.lifetime.job.missed(SignalSet::EMPTY.with(Signal::INT));
         let at_once = case.key(Signal::INT);
@@ -199,16 +199,16 @@ fn e3_terminate_ends_as_soon_as_none_is_left() {
 
 #[test]
 fn e3_kill_at_once_and_leave() {
-    let mut kill = case(|policy| policy.leftovers = Leftovers::Kill);
+    let mut kill = case(|config| config.leftovers = Leftovers::Kill);
     assert_eq!(kill.leaves_leftovers(), [Effect::Kill { because: Escalation::Rule }]);
-    let mut leave = case(|policy| policy.leftovers = Leftovers::Leave);
+    let mut leave = case(|config| config.leftovers = Leftovers::Leave);
     assert_eq!(leave.leaves_leftovers(), []);
     assert_eq!(leave.ending(), Some(EXITED));
 }
 
 #[test]
 fn e3_wait_until_they_end_or_a_stop_request_comes_and_another() {
-    let mut case = case(|policy| policy.leftovers = Leftovers::Wait);
+    let mut case = case(|config| config.leftovers = Leftovers::Wait);
     assert_eq!(case.leaves_leftovers(), []);
     assert_eq!(case.lifetime.deadline(), None);
     assert_eq!(case.signal(Signal::TERM), [Effect::Terminate]);
@@ -227,7 +227,7 @@ fn e3_a_stop_request_cuts_the_grace_short() {
 
 #[test]
 fn e3_what_cannot_be_ended_is_named_and_left() {
-    let mut case = case(|policy| policy.leftovers = Leftovers::Kill);
+    let mut case = case(|config| config.leftovers = Leftovers::Kill);
     case.leaves_leftovers();
     case.now += PATIENCE / 2;
     case.reaped();
@@ -237,20 +237,20 @@ fn e3_what_cannot_be_ended_is_named_and_left() {
 
 #[test]
 fn e3_who_keeps_starting_others_is_not_waited_for_without_a_bound() {
-    let mut case = case(|policy| policy.leftovers = Leftovers::Kill);
+    let mut case = case(|config| config.leftovers = Leftovers::Kill);
     case.leaves_leftovers();
     let start = case.now;
     while case.ending().is_none() {
         assert!(case.now - start <= ALL_PATIENCE);
         case.now += PATIENCE / 2;
         case.reaped();
-        case.step(Lifetime::time);
+        case.step(|lifetime, now, effects| lifetime.time(now, effects));
     }
 }
 
 #[test]
 fn e3_who_may_not_be_sent_signals_is_named_and_left_at_once() {
-    let mut case = case(|policy| policy.leftovers = Leftovers::Kill);
+    let mut case = case(|config| config.leftovers = Leftovers::Kill);
     assert_eq!(case.give_up(), []);
     case.leaves_leftovers();
     assert_eq!(case.give_up(), [Effect::NameSurvivors]);
@@ -259,7 +259,7 @@ fn e3_who_may_not_be_sent_signals_is_named_and_left_at_once() {
 
 #[test]
 fn e4_the_first_stop_request_is_held_back() {
-    let mut case = case(|policy| policy.stop_delay = 2 * SECOND);
+    let mut case = case(|config| config.stop_delay = 2 * SECOND);
     assert_eq!(case.signal(Signal::TERM), [Effect::TellOfDelay(Signal::TERM)]);
     assert_eq!(case.signal(Signal::USR1), [forward(Signal::USR1)]);
     assert_eq!(case.next_deadline(2 * SECOND), [forward(Signal::TERM)]);
@@ -268,9 +268,9 @@ fn e4_the_first_stop_request_is_held_back() {
 
 #[test]
 fn e4_the_second_stop_request_goes_through_at_once() {
-    let change = |policy: &mut EndingPolicy| {
-        policy.stop_delay = 2 * SECOND;
-        policy.stop_signals = policy.stop_signals.with(Signal::INT);
+    let change = |config: &mut Config| {
+        config.stop_delay = 2 * SECOND;
+        config.stop_signals = config.stop_signals.with(Signal::INT);
     };
     let mut same = case(change);
     same.signal(Signal::TERM);
@@ -283,9 +283,9 @@ fn e4_the_second_stop_request_goes_through_at_once() {
 
 #[test]
 fn e4_sigkill_follows_the_forwarded_stop_request() {
-    let mut case = case(|policy| {
-        policy.stop_delay = SECOND;
-        policy.kill_after = Some(3 * SECOND);
+    let mut case = case(|config| {
+        config.stop_delay = SECOND;
+        config.kill_after = Some(3 * SECOND);
     });
     case.signal(Signal::TERM);
     assert_eq!(case.next_deadline(SECOND), [forward(Signal::TERM)]);
@@ -301,8 +301,8 @@ fn e4_sigkill_follows_the_forwarded_stop_request() {
 #[test]
 fn e4_a_dropped_stop_request_starts_no_timer() {
     let mut case = case_of(|plan| {
-        plan.ending.kill_after = Some(SECOND);
-        plan.rewrites.insert("TERM:0".parse().unwrap());
+        plan.config.kill_after = Some(SECOND);
+        plan.config.rewrites.insert("TERM:0".parse().unwrap());
     });
     assert_eq!(case.signal(Signal::TERM), []);
     assert_eq!(case.lifetime.deadline(), None);
@@ -310,20 +310,21 @@ fn e4_a_dropped_stop_request_starts_no_timer() {
 
 #[test]
 fn e4_kill_after_goes_on_for_the_leftovers() {
-    let mut case = case(|policy| policy.kill_after = Some(3 * SECOND));
+    let mut case = case(|config| config.kill_after = Some(3 * SECOND));
     case.signal(Signal::TERM);
     case.now += SECOND;
     case.leaves_leftovers();
     assert_eq!(case.next_deadline(2 * SECOND), [TIME_OVER]);
 }
 
-fn timeout(after: Duration, kill_after: Duration) -> Option<Timeout> {
-    Some(Timeout { after, signal: Signal::INT, kill_after })
+fn timeout(config: &mut Config, after: Duration, kill_after: Duration) {
+    (config.timeout, config.timeout_signal) = (Some(after), Signal::INT);
+    config.kill_after = Some(kill_after);
 }
 
 #[test]
 fn e5_out_of_time() {
-    let mut case = case(|policy| policy.timeout = timeout(10 * SECOND, SECOND));
+    let mut case = case(|config| timeout(config, 10 * SECOND, SECOND));
     let told = [Effect::TellOfTimeout, forward(Signal::INT), forward(Signal::CONT)];
     assert_eq!(case.next_deadline(10 * SECOND), told);
     assert_eq!(case.next_deadline(SECOND), [TIME_OVER]);
@@ -333,16 +334,16 @@ fn e5_out_of_time() {
 
 #[test]
 fn e5_in_time() {
-    let mut case = case(|policy| policy.timeout = timeout(10 * SECOND, SECOND));
+    let mut case = case(|config| timeout(config, 10 * SECOND, SECOND));
     case.program_ends(EXITED, false);
     assert!(!case.lifetime.finished().unwrap().timed_out);
 }
 
 #[test]
 fn e5_leftovers_that_are_waited_for_can_be_out_of_time() {
-    let mut case = case(|policy| {
-        policy.leftovers = Leftovers::Wait;
-        policy.timeout = timeout(10 * SECOND, SECOND);
+    let mut case = case(|config| {
+        config.leftovers = Leftovers::Wait;
+        timeout(config, 10 * SECOND, SECOND);
     });
     case.now += 4 * SECOND;
     case.leaves_leftovers();
@@ -353,7 +354,7 @@ fn e5_leftovers_that_are_waited_for_can_be_out_of_time() {
 
 #[test]
 fn a_program_that_cannot_be_ended_is_left() {
-    let mut case = case(|policy| policy.timeout = timeout(SECOND, SECOND));
+    let mut case = case(|config| timeout(config, SECOND, SECOND));
     case.next_deadline(SECOND);
     case.next_deadline(SECOND);
     assert_eq!(case.next_deadline(PATIENCE), [Effect::NameSurvivors]);
@@ -383,7 +384,7 @@ fn a_session_of_its_own_is_stopped_together_with_sexton() {
     ] {
         let mut case = case_of(|plan| {
             (plan.group, plan.stops) = (group, stops);
-            plan.rewrites = [Signal::TSTP, Signal::TTIN]
+            plan.config.rewrites = [Signal::TSTP, Signal::TTIN]
                 .map(|from| Rewrite { from, to: Some(Signal::STOP) })
                 .into_iter()
                 .collect();

@@ -85,7 +85,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn policies() -> impl Strategy<Value = EndingPolicy> {
+fn configs() -> impl Strategy<Value = Config> {
     let seconds = || (0..4u32).prop_map(|count| count * SECOND);
     let leftovers = prop_oneof![
         Just(Leftovers::Terminate),
@@ -93,36 +93,32 @@ fn policies() -> impl Strategy<Value = EndingPolicy> {
         Just(Leftovers::Wait),
         Just(Leftovers::Leave)
     ];
+    let delivery = prop_oneof![Just(Delivery::Program), Just(Delivery::Group), Just(Delivery::Tree)];
+    let rewrites = prop::collection::vec((catchable(), prop::option::of(catchable())), 0..3);
+    let times = (seconds(), seconds(), prop::option::of(seconds()), prop::option::of(seconds()));
     let stop_signals = prop::collection::vec(catchable(), 0..3);
-    let timeout = (seconds(), seconds()).prop_map(|(after, kill_after)| timeout(after, kill_after).unwrap());
-    let parts = (
-        leftovers,
-        seconds(),
-        stop_signals,
-        seconds(),
-        prop::option::of(seconds()),
-        prop::option::of(timeout),
-    );
-    parts.prop_map(|(leftovers, grace, stop_signals, stop_delay, kill_after, timeout)| EndingPolicy {
-        leftovers,
-        grace,
-        stop_signals: stop_signals.into_iter().chain([Signal::TERM]).collect(),
-        stop_delay,
-        kill_after,
-        timeout,
-    })
+    (leftovers, delivery, rewrites, times, stop_signals).prop_map(
+        |(leftovers, delivery, rewrites, (grace, stop_delay, kill_after, timeout), stop_signals)| Config {
+            leftovers,
+            delivery,
+            rewrites: rewrites.into_iter().map(|(from, to)| Rewrite { from, to }).collect(),
+            grace,
+            stop_delay,
+            kill_after,
+            timeout,
+            stop_signals: stop_signals.into_iter().chain([Signal::TERM]).collect(),
+            ..Config::default()
+        },
+    )
 }
 
 prop_compose! {
     fn plans()(
-        ending in policies(),
+        config in configs(),
         group in prop_oneof![Just(Group::Shared), Just(Group::Own { terminal: None }), Just(LEADS_SESSION)],
         stops in prop_oneof![Just(Stops::Follow), Just(Stops::Undo), Just(Stops::Leave)],
-        delivery in prop_oneof![Just(Delivery::Program), Just(Delivery::Group), Just(Delivery::Tree)],
-        rewrites in prop::collection::vec((catchable(), prop::option::of(catchable())), 0..3),
     ) -> Plan {
-        let rewrites = rewrites.into_iter().map(|(from, to)| Rewrite { from, to }).collect();
-        Plan { ending, group, stops, delivery, rewrites, ..plan() }
+        Plan { config, group, stops, ..plan() }
     }
 }
 
@@ -164,8 +160,8 @@ impl Model {
         if shared && is_key && matches!(from, From::Kernel) && !missed {
             return Some(Sent::Reached);
         }
-        let Some(to) = self.plan.rewrites.apply(signal) else { return Some(Sent::Dropped) };
-        let follows = self.plan.stops == Stops::Follow && self.plan.delivery != Delivery::Tree;
+        let Some(to) = self.plan.config.rewrites.apply(signal) else { return Some(Sent::Dropped) };
+        let follows = self.plan.stops == Stops::Follow && self.plan.config.delivery != Delivery::Tree;
         if shared && follows && (signal, to) == (Signal::CONT, Signal::CONT) {
             return Some(Sent::Continue);
         }
@@ -215,9 +211,9 @@ impl Case {
             return Ok(());
         };
         let mut expected = Vec::new();
-        if model.plan.ending.stop_signals.contains(signal) {
+        if model.plan.config.stop_signals.contains(signal) {
             let is_first = !std::mem::replace(&mut model.stop_requested, true);
-            if is_first && !model.plan.ending.stop_delay.is_zero() && due != Sent::Reached {
+            if is_first && !model.plan.config.stop_delay.is_zero() && due != Sent::Reached {
                 prop_assert_eq!(effects, [Effect::TellOfDelay(signal)]);
                 if let Sent::Forward(effect) = due {
                     model.held = Some((signal, effect));
@@ -246,7 +242,7 @@ impl Case {
         let mut effects = Vec::new();
         // One after the other: the stop delay, the time-out, the grace, the patience.
         for _ in 0..4 {
-            effects.extend(self.step(Lifetime::time));
+            effects.extend(self.step(|lifetime, now, effects| lifetime.time(now, effects)));
         }
         let next = self.lifetime.deadline();
         assert!(next.is_none_or(|next| next > self.now), "due for ever: {:?}", self.lifetime);
@@ -267,8 +263,8 @@ proptest! {
         happenings in prop::collection::vec(happening(), 0..40),
     ) {
         let missed = SignalSet::from_bits(missed);
-        let is_tree = plan.delivery == Delivery::Tree;
-        let mut case = case_of(|mine| *mine = Plan { myself: MYSELF, ..plan.clone() });
+        let is_tree = plan.config.delivery == Delivery::Tree;
+        let mut case = case_of(|mine| *mine = plan.clone());
         // Elsewhere nothing is missed, and the loop does not tell of it.
         if plan.group == Group::Shared {
             case.lifetime.job.missed(missed);
