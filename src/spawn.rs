@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::error::Error;
-use crate::exec_failure::{Attempt, Credentials, ExecFailure};
+use crate::exec_failure::{Attempt, ExecFailure};
 use crate::plan::{Group, Plan, c_string};
 use crate::signal::Signal;
 use crate::sys::exec::{Failure, Image, Step};
@@ -99,7 +99,6 @@ pub fn explain(plan: &Plan, image: &Image, candidate: usize, errno: Errno) -> Ex
         image,
         candidate,
         errno,
-        who: Credentials::own(),
         directory: plan.config.directory.as_deref().unwrap_or(Path::new("")),
     };
     attempt.explain()

@@ -23,8 +23,7 @@ use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use self::contents::Contents;
-pub use self::path_walk::Credentials;
-use self::path_walk::{follow, or_here};
+use self::path_walk::{follow, is_refused, or_here};
 use self::reason::{Hint, Reason, Restricted};
 use crate::mounts;
 use crate::status::{CANNOT_EXECUTE, NOT_FOUND};
@@ -96,8 +95,6 @@ pub struct Attempt<'a> {
     pub candidate: usize,
     /// The kernel's reason.
     pub errno: Errno,
-    /// Who was to execute it.
-    pub who: Credentials,
     /// The program's working directory, empty where that is this process's.
     pub directory: &'a Path,
 }
@@ -122,7 +119,7 @@ impl Attempt<'_> {
         if !is_searched || !matches!(self.errno, Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) {
             return failed;
         }
-        let exists = |candidate: &&CStr| follow(path_of(candidate), &self.who).is_ok();
+        let exists = |candidate: &&CStr| follow(path_of(candidate)).is_ok();
         failed.filter(exists).or_else(|| all.find(exists))
     }
 
@@ -157,8 +154,8 @@ impl Attempt<'_> {
     }
 
     fn not_in_path(&self) -> Reason {
-        let may_not_search = |directory: &PathBuf| match follow(directory, &self.who) {
-            Ok(end) => fs::metadata(or_here(&end)).is_ok_and(|found| !self.who.may_search(&found)),
+        let may_not_search = |directory: &PathBuf| match follow(directory) {
+            Ok(end) => is_refused(&end),
             Err(obstacle) => matches!(obstacle, Some(Reason::NoSearch(_))),
         };
         let is_in_path = |word: &OsString| self.directories().any(|directory| directory.join(word).is_file());
@@ -214,7 +211,7 @@ const DEEPEST: usize = 5;
 
 /// What is wrong with a file that is to be executed; `None` when nothing is to be seen.
 fn look_at(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
-    let end = match follow(file, &attempt.who) {
+    let end = match follow(file) {
         Ok(end) => end,
         Err(obstacle) => return obstacle,
     };
@@ -231,8 +228,8 @@ fn look_at(file: &Path, attempt: &Attempt<'_>, depth: usize) -> Option<Reason> {
     if found.mode() & 0o111 == 0 {
         return Some(Reason::NotExecutable(found.mode() & 0o7777));
     }
-    if !attempt.who.may_execute(&found) {
-        return Some(Reason::NotExecutableBy(Restricted::new(end, &found, attempt.who.user)));
+    if is_refused(&end) {
+        return Some(Reason::NotExecutableBy(Restricted::new(end, &found)));
     }
     look_into(&end, attempt, depth)
 }

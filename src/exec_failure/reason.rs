@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 
 use crate::process_tree::printable;
 
@@ -102,9 +103,9 @@ pub struct Restricted {
 }
 
 impl Restricted {
-    pub fn new(path: PathBuf, file: &Metadata, user: u32) -> Restricted {
+    pub fn new(path: PathBuf, file: &Metadata) -> Restricted {
         let mode = file.mode() & 0o7777;
-        Restricted { path, mode, owner: file.uid(), group: file.gid(), user }
+        Restricted { path, mode, owner: file.uid(), group: file.gid(), user: geteuid().as_raw() }
     }
 }
 
