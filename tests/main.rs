@@ -12,6 +12,7 @@ mod ending;
 mod engines;
 mod examples;
 mod exec_failure;
+mod exec_hang;
 mod floods;
 mod hard_leftovers;
 mod identity;
@@ -58,6 +59,7 @@ fn run_tests() {
     reaping::tests(&mut suite);
     ending::tests(&mut suite);
     exec_failure::tests(&mut suite);
+    exec_hang::tests(&mut suite);
     leftovers::tests(&mut suite);
     hard_leftovers::tests(&mut suite);
     report::tests(&mut suite);

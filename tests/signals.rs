@@ -19,6 +19,8 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("signals::s4_pending_at_the_start_reaches_it", reaping, pending_at_the_start);
     suite.in_modes("signals::s4_raised_before_the_start_reaches_it", reaping, raised_before_the_start);
     suite.in_modes("signals::s4_sent_during_the_start_reaches_it", reaping, sent_during_the_start);
+    suite.in_modes("signals::s4_pending_at_the_start_reaches_the_group", reaping, pending_for_the_group);
+    suite.in_modes("signals::s4_pending_at_the_start_reaches_the_tree", reaping, pending_for_the_tree);
     suite.in_modes("signals::s5_program_alone_by_default", reaping, program_alone_by_default);
     suite.in_modes("signals::s5_group_gets_it_with_deliver_group", reaping, group_gets_it);
     suite.in_modes("signals::s6_rewrite", reaping, rewrite);
@@ -183,6 +185,15 @@ fn expect_pending(mode: Mode, init: fn(Init) -> Init) {
 
 fn pending_at_the_start(mode: Mode) {
     expect_pending(mode, |init| init.pending([10, 17, 34, 64]));
+}
+
+/// Whoever sends before the program has its own group sends to nobody.
+fn pending_for_the_group(mode: Mode) {
+    expect_pending(mode, |init| init.options(["-g"]).pending([10, 17, 34, 64]));
+}
+
+fn pending_for_the_tree(mode: Mode) {
+    expect_pending(mode, |init| init.options(["--deliver", "tree"]).contained(20).pending([10, 17, 34, 64]));
 }
 
 /// As in `sh -c 'kill -USR1 $$; exec init ...'`: the sender's PID is the init's own.
