@@ -163,17 +163,22 @@ fn pids_in(proc: fs::ReadDir) -> impl Iterator<Item = Pid> {
 ///
 /// When a process's parent dies while /proc is read, the parent may be missing from the listing: then /proc is read again.
 pub fn descendants(of: Pid, leave_out: impl Fn(&Process) -> bool) -> Vec<Process> {
+    below(of, &complete(|| all().unwrap_or_default()), leave_out)
+}
+
+/// The first listing in which every parent is there, or else the last of a few.
+fn complete(mut list: impl FnMut() -> Vec<Process>) -> Vec<Process> {
     const ATTEMPTS: usize = 5;
     let mut listing = Vec::new();
     for _ in 0..ATTEMPTS {
-        listing = all().unwrap_or_default();
+        listing = list();
         let pids: Set<Pid> = listing.iter().map(|process| process.pid).collect();
         let is_complete = |process: &Process| process.parent.as_raw() == 0 || pids.contains(&process.parent);
         if listing.iter().all(is_complete) {
             break;
         }
     }
-    below(of, &listing, leave_out)
+    listing
 }
 
 fn below(of: Pid, listing: &[Process], leave_out: impl Fn(&Process) -> bool) -> Vec<Process> {
@@ -306,9 +311,8 @@ mod tests {
         assert!(!process(2).is_zombie());
     }
 
-    #[test]
-    fn descendants_are_found_at_any_depth_and_strangers_left_out() {
-        let process = |pid, parent| Process {
+    fn process(pid: i32, parent: i32) -> Process {
+        Process {
             pid: Pid::from_raw(pid),
             parent: Pid::from_raw(parent),
             group: Pid::from_raw(1),
@@ -317,7 +321,30 @@ mod tests {
             state: b'S',
             threads: 1,
             started: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn a_listing_without_a_parent_is_not_taken() {
+        let whole = [process(1, 0), process(7, 1), process(8, 7)];
+        let without_parent = [process(1, 0), process(8, 7)];
+        let mut listings = [&whole[..1], &without_parent, &whole].into_iter();
+        assert_eq!(complete(|| listings.next().unwrap().to_vec()).len(), 1);
+        assert_eq!(
+            complete(|| listings.next().unwrap().to_vec()).len(),
+            3,
+            "8 is an orphan in the one before"
+        );
+        let mut count = 0;
+        let never = complete(|| {
+            count += 1;
+            vec![process(8, 7)]
+        });
+        assert_eq!((never.len(), count), (1, 5));
+    }
+
+    #[test]
+    fn descendants_are_found_at_any_depth_and_strangers_left_out() {
         let listing =
             [process(1, 0), process(5, 9), process(7, 1), process(8, 7), process(9, 8), process(10, 7)];
         let found = |stranger| -> Vec<i32> {

@@ -16,6 +16,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.test("library::a_launcher_tells_how_the_program_ended", launcher_tells);
     suite.test("library::a_launchers_program_has_default_signal_actions", launched_world);
     suite.test("library::a_hosts_handlers_are_its_own_alone", handlers_of_a_host);
+    suite.test("library::a_run_leaves_the_process_as_it_was", host_is_as_before);
     suite.test("library::sockets_are_handed_on_when_pid_1_becomes_an_init", sockets);
     suite.test("library::several_threads_are_refused", several_threads);
     suite.test("library::a_filter_that_refuses_unshare_is_no_hindrance", filtered);
@@ -211,4 +212,40 @@ fn handlers_of_a_host() {
     raw::kill(pid, 15).expect("cannot send SIGTERM");
     assert_eq!(host.line(), "got SIGTERM");
     assert_eq!(host.wait(), Some(0));
+}
+
+/// The first argument that makes this program a host of runs, before it has a second thread.
+pub(crate) const HOST: &str = "--host";
+
+/// What a run changes while it lasts: mask, dispositions, subreaper, parent death signal, directory, descriptors.
+fn own_state() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("cannot read the status");
+    let signals = status.lines().filter(|line| line.starts_with("Sig") && !line.starts_with("SigQ"));
+    let signals: Vec<&str> = signals.collect();
+    let subreaper = nix::sys::prctl::get_child_subreaper();
+    let death = nix::sys::prctl::get_pdeathsig();
+    let directory = std::env::current_dir();
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("cannot list descriptors").count();
+    format!("{signals:?} {subreaper:?} {death:?} {directory:?} {descriptors}")
+}
+
+/// Runs programs, one that cannot be started among them, and says how the process has changed.
+pub(crate) fn host() {
+    raw::set_mask(raw::bit(nix::libc::SIGUSR2)).expect("cannot set the mask");
+    raw::set_disposition(nix::libc::SIGCHLD, raw::Disposition::Ignore).expect("cannot ignore SIGCHLD");
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGWINCH).expect("cannot set the signal");
+    let before = own_state();
+    for (program, code) in [("true", Ok(0)), ("no-such-program-anywhere", Err(127)), ("false", Ok(1))] {
+        let launcher = Launcher::new(program).parent_death_signal(sexton::Signal::TERM);
+        let result = launcher.run().map(|outcome| outcome.exit_code()).map_err(|error| error.exit_code());
+        assert_eq!(result, code, "{program}");
+        assert_eq!(own_state(), before, "after {program}");
+    }
+    println!("as before");
+}
+
+fn host_is_as_before() {
+    let myself = std::env::current_exe().expect("this program has a path");
+    let output = Command::new(myself).arg(HOST).output().expect("cannot start the host");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "as before\n", "{output:?}");
 }

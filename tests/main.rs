@@ -44,6 +44,7 @@ fn main() {
     match words.first().and_then(|word| word.to_str()) {
         Some(support::launcher::LAUNCH) => support::launcher::main(words.into_iter().skip(1).collect()),
         Some(support::launcher::QUEUE) => support::launcher::queue_from_inside(&words[1..]),
+        Some(library::HOST) => library::host(),
         _ => run_tests(),
     }
 }

@@ -181,25 +181,47 @@ mod tests {
     use super::*;
     use nix::unistd::Pid;
 
-    /// In a process of its own: other tests wait for children meanwhile.
-    #[test]
-    fn the_kernel_reaps_no_child_by_itself() {
-        let flags = || action(Signal::CHLD).sa_flags & SILENT;
+    /// In a process of its own: the other tests run in this one. `holds` must be async-signal-safe.
+    fn assert_in_child(holds: impl FnOnce() -> bool) {
         // SAFETY: what the child does is async-signal-safe.
         match unsafe { libc::fork() } {
             0 => {
-                let silent = libc::sigaction { sa_flags: SILENT, ..action(Signal::CHLD) };
-                set_action(Signal::CHLD, silent);
-                let guard = SignalGuard::new();
-                let meanwhile = flags();
-                drop(guard);
+                let code = i32::from(!holds());
                 // SAFETY: takes an integer.
-                unsafe { libc::_exit(i32::from(meanwhile != 0 || flags() != SILENT)) }
+                unsafe { libc::_exit(code) }
             }
             child => {
                 let status = nix::sys::wait::waitpid(Pid::from_raw(child), None);
                 assert_eq!(status, Ok(nix::sys::wait::WaitStatus::Exited(Pid::from_raw(child), 0)));
             }
         }
+    }
+
+    #[test]
+    fn the_kernel_reaps_no_child_by_itself() {
+        let flags = || action(Signal::CHLD).sa_flags & SILENT;
+        assert_in_child(|| {
+            let silent = libc::sigaction { sa_flags: SILENT, ..action(Signal::CHLD) };
+            set_action(Signal::CHLD, silent);
+            let guard = SignalGuard::new();
+            let meanwhile = flags();
+            drop(guard);
+            meanwhile == 0 && flags() == SILENT
+        });
+    }
+
+    /// In a session of its own, where SIGTSTP stops nothing (credentials(7)).
+    #[test]
+    fn a_hosts_handler_is_put_back_after_a_stop() {
+        extern "C" fn handle(_: libc::c_int) {}
+        let handler = handle as *const () as libc::sighandler_t;
+        assert_in_child(|| {
+            let _ = nix::unistd::setsid();
+            set_disposition(Signal::TSTP, handler);
+            let guard = SignalGuard::new();
+            let has_stopped = stop_self(Signal::TSTP, || false);
+            drop(guard);
+            !has_stopped && action(Signal::TSTP).sa_sigaction == handler
+        });
     }
 }

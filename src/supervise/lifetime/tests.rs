@@ -10,6 +10,7 @@ use crate::plan::{self, Group, Stops};
 use crate::session::Session;
 use crate::signal::{Rewrite, SignalSet};
 use crate::sys::signals::{Origin, Received};
+use crate::sys::terminal::Terminal;
 
 const SECOND: Duration = Duration::from_secs(1);
 const EXITED: Ending = Ending::Exited(3);
@@ -138,6 +139,23 @@ fn s4_what_the_terminal_sent_before_the_start_is_sent_on_once() {
         let sent = if delay.is_zero() { at_once } else { case.next_deadline(delay) };
         assert_eq!(sent, [forward(Signal::INT)]);
         assert_eq!(case.key(Signal::INT), []);
+    }
+}
+
+#[test]
+fn what_sexton_brings_on_itself_is_not_sent_on() {
+    let own = |signal| Received { signal, origin: Origin::Process(MYSELF) };
+    let mut plain = case(|_| ());
+    for signal in [Signal::PIPE, Signal::XFSZ] {
+        assert_eq!(plain.received(own(signal)), []);
+        assert_eq!(plain.signal(signal), [forward(signal)], "another process sends it");
+    }
+    for signal in [Signal::HUP, Signal::CONT] {
+        let session = |terminal| Group::Session(Session { terminal, parting_signal: None });
+        let mut gave_up = case_of(|plan| plan.group = session(Some(Terminal::Standard(0))));
+        assert_eq!(gave_up.received(own(signal)), []);
+        assert_eq!(case_of(|plan| plan.group = session(None)).received(own(signal)), [forward(signal)]);
+        assert_eq!(plain.received(own(signal)), [forward(signal)]);
     }
 }
 

@@ -228,3 +228,25 @@ impl Teardown for Subreaper {
         self.children(program)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A PID is looked at, its process dies, and another gets the PID before the signal is sent.
+    #[test]
+    fn s8_a_pid_that_is_another_process_by_now_gets_nothing() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let subreaper = Subreaper::new(nix::unistd::getpid());
+        // As a grandchild: a child of one's own cannot be another process before it is reaped.
+        let now = Process { parent: Pid::from_raw(1), ..Process::look_up(pid).unwrap() };
+        let before = Process { started: now.started - 1, ..now.clone() };
+        assert_eq!(subreaper.signal_one(&before, &[Signal::KILL]), Err(Errno::ESRCH));
+        assert_eq!(child.try_wait().unwrap(), None);
+        assert_eq!(subreaper.signal_one(&now, &[Signal::KILL]), Ok(()));
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(9));
+    }
+}

@@ -59,6 +59,7 @@ fn catchable() -> impl Strategy<Value = Signal> {
         Signal::TSTP,
         Signal::HUP,
         Signal::PIPE,
+        Signal::XFSZ,
     ]);
     prop_oneof![3 => of_interest, 1 => any]
 }
