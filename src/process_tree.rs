@@ -1,4 +1,4 @@
-//! What /proc tells of processes: who exists, and who descends from whom.
+//! What /proc tells of processes: which exist, and which descend from which.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

@@ -131,22 +131,21 @@ impl<'a> Supervisor<'a> {
 
     fn run(&mut self, failure: &dyn Fn(Ending) -> Option<Failure>) -> Result<lifetime::Finished, Failure> {
         loop {
+            let is_due = self.time_left() == Some(Duration::ZERO);
+            if is_due {
+                self.try_again = None;
+            }
+            // Before a deadline is acted on, too: what is late here may have come in time.
+            if is_due || self.reaping == Reaping::Now {
+                self.reap(failure)?;
+            }
+            if is_due {
+                self.time_passed();
+            }
             if let Some(finished) = self.lifetime.finished() {
                 return Ok(finished);
             }
-            let time_left = self.time_left();
-            if time_left == Some(Duration::ZERO) {
-                // First of all the news: what is late here may have come in time.
-                self.try_again = None;
-                self.reap(failure)?;
-                self.time_passed();
-                continue;
-            }
-            if self.reaping == Reaping::Now {
-                self.reap(failure)?;
-                continue;
-            }
-            match self.next_signal(time_left) {
+            match self.next_signal() {
                 Some(Received { origin: Origin::Child, .. }) => self.child_has_news(),
                 Some(received) => {
                     // A SIGCHLD from a process may have taken the place of the kernel's: only one is kept.
@@ -166,13 +165,17 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Waits for the next signal. When many have come in a row, children are looked at and a stop request is taken first.
-    fn next_signal(&mut self, time_left: Option<Duration>) -> Option<Received> {
+    /// Waits for the next signal, unless there is more to reap. When many signals have come in a row, children are looked
+    /// at and a stop request is taken first.
+    fn next_signal(&mut self) -> Option<Received> {
+        if self.reaping == Reaping::Now {
+            return self.queue.take(SignalSet::ALL);
+        }
         // To look for the whole tree takes as long as hundreds of other signals.
         let burst = if self.plan.config.delivery == config::Delivery::Tree { 1 } else { BURST };
         if self.in_a_row < burst {
             self.in_a_row += 1;
-            return self.queue.wait(time_left, &mut []);
+            return self.queue.wait(self.time_left(), &mut []);
         }
         self.in_a_row = 0;
         self.child_has_news();
@@ -261,7 +264,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn program_ended(&mut self, ending: Ending, is_childless: bool) {
-        self.program = None;
+        if let Some(program) = self.program.take() {
+            (self.tell)(&News::Ended(program, ending));
+        }
         self.delivery.forget();
         self.queue.want(SignalSet::ALL);
         self.died_since_the_end = Some(0);

@@ -71,9 +71,8 @@ impl Reaper {
             let (waited, named) = self.wait(program_now);
             match waited {
                 Waited::Child(pid, status) if Some(pid) == program_now => {
-                    if let ChildStatus::Ended(ending) = status {
+                    if let ChildStatus::Ended(_) = status {
                         program_now = None;
-                        (self.tell)(&News::Ended(pid, ending));
                     }
                     batch.program = Some(status);
                 }
