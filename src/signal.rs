@@ -291,6 +291,7 @@ mod tests {
         assert_eq!(written(49), "SIGRTMIN+15");
         assert_eq!(written(50), "SIGRTMAX-14");
         assert_eq!(written(64), "SIGRTMAX");
+        assert_eq!(format!("{:?}", [Signal::TERM]), "[SIGTERM]");
     }
 
     #[test]
@@ -329,6 +330,8 @@ mod tests {
         assert_eq!(rewrites.apply(Signal::HUP), None);
         assert_eq!(rewrites.apply(Signal::USR1), None);
         assert_eq!(rewrites.apply(Signal::INT), Some(Signal::INT));
+        let all: Vec<Signal> = rewrites.iter().map(|rewrite| rewrite.from).collect();
+        assert_eq!(all, [Signal::HUP, Signal::QUIT, Signal::USR1, Signal::TERM]);
     }
 
     #[test]

@@ -165,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn an_ending_ends_a_sentence() {
+        let signaled = |core_dumped| Ending::Signaled { signal: Signal::SEGV, core_dumped }.to_string();
+        assert_eq!(Ending::Exited(3).to_string(), "exited with 3");
+        assert_eq!(signaled(false), "was ended by SIGSEGV");
+        assert_eq!(signaled(true), "was ended by SIGSEGV (core dumped)");
+    }
+
+    #[test]
     fn reads_remaps() {
         for (word, code, new) in [("143", 143, 0), ("TERM", 143, 0), ("sigint:7", 130, 7), ("0:255", 0, 255)]
         {

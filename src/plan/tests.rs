@@ -101,6 +101,15 @@ fn r1_a_subreaper_when_not_init() {
 }
 
 #[test]
+fn p1_the_user_is_looked_up() {
+    let mut here = surroundings(7, 7, 1, None);
+    here.users = Some(crate::users::Users::read());
+    let identity = plan(&here, |config| config.user = Some("4000:4001".parse().unwrap())).identity.unwrap();
+    assert_eq!((identity.user.as_raw(), identity.group.as_raw()), (4000, 4001));
+    assert!(plan(&here, |_| ()).identity.is_none());
+}
+
+#[test]
 fn p1_the_order_in_which_the_environment_is_made() {
     let mut here = surroundings(7, 7, 1, None);
     let entries = ["A=1", "B=2", "HOME=/root"];
