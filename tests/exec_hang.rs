@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::raw::{self, Payload};
 use crate::support::{
-    Ending, Finished, HeldExec, Init, Mode, Running, Suite, TemporaryDirectory, poll, probe, process,
-    sexton_only, try_poll, under_test,
+    Ending, Finished, HeldCall, HeldExec, Init, Mode, Running, Suite, TemporaryDirectory, hold, probe,
+    process, sexton_only, try_poll, under_test,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -21,6 +21,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("exec_hang::p7_orphans_are_reaped", reaping, orphans_are_reaped);
     suite.in_modes("exec_hang::s4_sent_meanwhile_reaches_it", MODES, sent_meanwhile);
     suite.in_modes("exec_hang::s4_sent_before_the_shell_runs_it", MODES, sent_before_the_shell_runs_it);
+    suite.in_modes("exec_hang::s4_sent_before_the_group_is_there", MODES, sent_before_the_group_is_there);
     suite.in_modes("exec_hang::t3_the_program_finds_the_same_world", MODES, same_world);
     suite.in_modes("exec_hang::t2_streams_and_directory_are_the_programs", MODES, streams);
     suite.in_modes("exec_hang::p2_failures_are_explained_the_same", MODES, same_explanations);
@@ -140,6 +141,24 @@ fn sent_before_the_shell_runs_it(mode: Mode) {
     expect_all(running, slow.held);
 }
 
+/// The program is late to lead its group. They are pending when the init starts, so they are the first that it passes on.
+fn sent_before_the_group_is_there(mode: Mode) {
+    let signals = [1, 10, 12, 17, 64];
+    let init = blocked(mode).options(["-g"]).pending(signals).world(hold());
+    let mut running = init.program(probe("print_signals")).spawn();
+    let held = HeldCall::setpgid(&running);
+    held.wait_or(|| !running.stdout.bytes().is_empty());
+    process::settle(running.pid);
+    drop(held);
+    running.ready();
+    let mut missing = BTreeSet::from(signals);
+    while !missing.is_empty() {
+        let received = running.received_within(NEVER);
+        let received = received.unwrap_or_else(|| panic!("missing: {missing:?}"));
+        missing.remove(&received.number);
+    }
+}
+
 /// Sends signals while the exec hangs, lets it go, and looks for them.
 fn expect_all(mut running: Running, held: HeldExec) {
     const QUEUED: u64 = 50;
@@ -148,7 +167,7 @@ fn expect_all(mut running: Running, held: HeldExec) {
     for value in 0..QUEUED {
         running.queue(RTMIN_1, Payload { value, pid: 1, uid: 0 });
     }
-    settle(&running);
+    process::settle(running.pid);
     held.allow();
     running.ready();
     let mut next = 0;
@@ -167,17 +186,6 @@ fn expect_all(mut running: Running, held: HeldExec) {
     assert_eq!(running.wait(), Ending::Exited(0));
 }
 
-/// Waits until the init has done what it has to do at once. (One that waits for the exec in the kernel does not sleep, so
-/// its state tells nothing.)
-fn settle(running: &Running) {
-    let mut last = None;
-    poll("the init rests", || {
-        let now = process::context_switches(running.pid);
-        std::thread::sleep(Duration::from_millis(100));
-        (std::mem::replace(&mut last, now) == now).then_some(())
-    });
-}
-
 /// Runs it as it is, and with an exec that hangs for a while: what comes of it must be the same, but for the init's PID.
 fn same_with_a_hang(file: &Path, init: impl Fn() -> Init) -> Finished {
     let seen = |finished: &Finished| {
@@ -188,7 +196,7 @@ fn same_with_a_hang(file: &Path, init: impl Fn() -> Init) -> Finished {
     let mut held = HeldExec::of(file);
     let running = init().spawn();
     held.wait();
-    settle(&running);
+    process::settle(running.pid);
     held.allow();
     let finished = running.finish();
     assert_eq!(seen(&finished), seen(&plain), "with a hang, and without");
@@ -222,7 +230,7 @@ fn same_world(mode: Mode) {
     let mut held = HeldExec::of(&file);
     let running = init().spawn();
     held.wait();
-    settle(&running);
+    process::settle(running.pid);
     held.allow();
     assert_eq!(world(&running.finish()), plain, "with a hang, and without");
 }
@@ -235,7 +243,7 @@ fn streams(mode: Mode) {
     let mut held = HeldExec::of(&file);
     let mut running = Init::new(mode).directory(directory.path()).program("./script").spawn();
     held.wait();
-    settle(&running);
+    process::settle(running.pid);
     running.write_line("a line");
     held.allow();
     let finished = running.finish();
@@ -277,7 +285,7 @@ fn refused(mode: Mode) {
     sexton_only();
     let mut slow = Slow::probe("print_signals");
     let running = hanging(&mut slow, Init::new(mode));
-    settle(&running);
+    process::settle(running.pid);
     slow.held.deny();
     let finished = running.finish();
     assert_eq!(finished.ending, Ending::Exited(126));

@@ -30,6 +30,7 @@ mod stopping;
 mod support;
 mod terminal;
 mod terminal_alone;
+mod terminal_exec;
 mod terminal_jobs;
 mod terminal_options;
 mod terminal_programs;
@@ -73,6 +74,7 @@ fn run_tests() {
     terminal_programs::tests(&mut suite);
     terminal_alone::tests(&mut suite);
     terminal_options::tests(&mut suite);
+    terminal_exec::tests(&mut suite);
     terminal_stress::tests(&mut suite);
     inspect::tests(&mut suite);
     library::tests(&mut suite);

@@ -26,7 +26,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, getppid, setgroups, setresgid, setresuid, setsid};
 
 use super::raw::{self, Disposition};
-use super::{containment, process, try_poll};
+use super::{containment, held_call, process, try_poll};
 
 /// The launcher's descriptor for the pipe to the test. High, to be out of the way.
 pub(crate) const REPORT: i32 = 900;
@@ -106,6 +106,7 @@ fn take(step: &str) -> Result {
             ));
             Ok(())
         }
+        held_call::HOLD => held_call::install().map(|listener| report(&format!("listener {listener}"))),
         "nice" => raw::set_niceness(number()?),
         "limit" => return limit(value),
         "user" => become_user(number()?.cast_unsigned()),

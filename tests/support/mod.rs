@@ -7,6 +7,7 @@
 pub(crate) mod comparison;
 pub(crate) mod containment;
 pub(crate) mod guardian;
+pub(crate) mod held_call;
 pub(crate) mod held_exec;
 pub(crate) mod init;
 pub(crate) mod launcher;
@@ -19,6 +20,7 @@ pub(crate) mod suite;
 pub(crate) mod temporary;
 pub(crate) mod waiting;
 
+pub(crate) use held_call::{HeldCall, hold};
 pub(crate) use held_exec::HeldExec;
 pub(crate) use init::{Init, Mode, NOBODY, find_program, probe, sexton_only, under_test};
 pub(crate) use pty::{Shell, Terminal, Wrapper};

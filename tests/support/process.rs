@@ -146,6 +146,17 @@ pub(crate) fn wait_until_idle(pid: i32) {
     });
 }
 
+/// Waits until it has done what it has to do at once. (Its state tells nothing: one that waits in the kernel for its
+/// child's exec does not sleep.)
+pub(crate) fn settle(pid: i32) {
+    let mut last = None;
+    poll("the process rests", || {
+        let now = context_switches(pid);
+        std::thread::sleep(Duration::from_millis(100));
+        (std::mem::replace(&mut last, now) == now).then_some(())
+    });
+}
+
 /// Number and target of every open descriptor.
 pub(crate) fn descriptors(pid: i32) -> BTreeMap<i32, String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return BTreeMap::new() };

@@ -18,7 +18,9 @@ use super::launcher::{LAUNCH, REPORT};
 use super::output::Output;
 use super::process::{self, Process};
 use super::running::{Reaper, Running};
-use super::{Ending, Mode, deadline, find_program, poll, probe, raw, sexton_only, skip, try_poll};
+use super::{
+    Ending, HeldCall, Mode, deadline, find_program, hold, poll, probe, raw, sexton_only, skip, try_poll,
+};
 
 /// What keys send in the modes of a new terminal (termios(3)).
 pub(crate) const CTRL_C: &str = "\x03";
@@ -126,14 +128,49 @@ impl Terminal {
         terminal
     }
 
+    /// The same, and every exec of a file whose path ends so hangs.
+    pub(crate) fn with_shell_and_held_exec(
+        shell: Shell,
+        wrapper: Wrapper,
+        file: &str,
+    ) -> (Terminal, HeldCall) {
+        let environment = &[("PS1", shell.prompt())];
+        let mut terminal = Terminal::start_with(Mode::Child, &shell.words(), wrapper, environment, &[hold()]);
+        let held = HeldCall::exec(&terminal.running, file);
+        terminal.shell = Some(shell);
+        terminal.prompt();
+        (terminal, held)
+    }
+
+    /// The wrapper and the program as the session leader; every exec of a file whose path ends so hangs.
+    pub(crate) fn with_program_and_held_exec(
+        mode: Mode,
+        wrapper: Wrapper,
+        program: &[&str],
+        file: &str,
+    ) -> (Terminal, HeldCall) {
+        let terminal = Terminal::start_with(mode, &wrapped(wrapper, program), wrapper, &[], &[hold()]);
+        let held = HeldCall::exec(&terminal.running, file);
+        (terminal, held)
+    }
+
     /// The wrapper and the program as the session leader.
     pub(crate) fn with_program(mode: Mode, wrapper: Wrapper, program: &[&str]) -> Terminal {
-        let wrapped = wrapper.words().into_iter().chain(program.iter().map(|word| (*word).to_owned()));
-        let words: Vec<OsString> = wrapped.map(OsString::from).collect();
-        Terminal::start(mode, &words, wrapper, &[("PS1", "=$?=> ")])
+        Terminal::start(mode, &wrapped(wrapper, program), wrapper, &[("PS1", "=$?=> ")])
     }
 
     fn start(mode: Mode, words: &[OsString], wrapper: Wrapper, environment: &[(&str, &str)]) -> Terminal {
+        Terminal::start_with(mode, words, wrapper, environment, &[])
+    }
+
+    /// With these steps of the launcher's before the last.
+    fn start_with(
+        mode: Mode,
+        words: &[OsString],
+        wrapper: Wrapper,
+        environment: &[(&str, &str)],
+        more_steps: &[&str],
+    ) -> Terminal {
         if mode == Mode::Pid1 && !nix::unistd::geteuid().is_root() {
             skip("PID 1 without a user namespace needs root");
         }
@@ -142,8 +179,15 @@ impl Terminal {
         let steps: &[&str] =
             if mode.is_pid1() { &["unshare=pid", "fork", "session", "mount=proc"] } else { &["session"] };
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-        command.arg(LAUNCH).args(steps).args([&format!("terminal={path}"), "limit=core:0:0", "mask=0", "--"]);
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+        command.arg(LAUNCH).args(steps).args([&format!("terminal={path}"), "limit=core:0:0", "mask=0"]);
+        command
+            .args(more_steps)
+            .arg("--")
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/");
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_sextons(name)) {
             command.env_remove(name);
         }
@@ -370,6 +414,11 @@ impl Terminal {
         }
         format!("{}\n{notes}", comparison::comparable(&self.screen()))
     }
+}
+
+fn wrapped(wrapper: Wrapper, program: &[&str]) -> Vec<OsString> {
+    let words = wrapper.words().into_iter().chain(program.iter().map(|word| (*word).to_owned()));
+    words.map(OsString::from).collect()
 }
 
 /// The master, which shows what is written, and the path of the other side.

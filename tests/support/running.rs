@@ -116,16 +116,18 @@ impl Running {
         self.await_report("exec\n");
     }
 
+    /// What a line of the launcher's that begins so says.
+    pub(crate) fn reported(&self, key: &str) -> Option<String> {
+        self.report.text().lines().find_map(|line| line.strip_prefix(key).map(str::to_owned))
+    }
+
     /// Waits for this line of the launcher's, and takes the init's PID from another.
     fn await_report(&mut self, line: &str) {
-        let text_of = |report: &Output, key: &str| {
-            report.text().lines().find_map(|line| line.strip_prefix(key).map(str::to_owned))
-        };
         let forks = self.reaper != Reaper::Test;
         let started = self.report.text_until(deadline(), |text| {
             text.contains("error ") || text.contains(line) && (!forks || text.contains("init "))
         });
-        if let Some(error) = text_of(&self.report, "error ") {
+        if let Some(error) = self.reported("error ") {
             let refused = self.mode == Mode::Pid1InUserNamespace
                 && ["unshare", "mount", "fork", "exec"].iter().any(|step| error.starts_with(step));
             if refused {
@@ -135,7 +137,7 @@ impl Running {
         }
         assert!(started, "the launcher is stuck: {:?}", self.report.text());
         if forks {
-            let pid = text_of(&self.report, "init ").and_then(|pid| pid.parse().ok());
+            let pid = self.reported("init ").and_then(|pid| pid.parse().ok());
             self.pid = pid.expect("the launcher reports a PID");
         }
     }
