@@ -21,6 +21,7 @@ mod install;
 mod leftovers;
 mod library;
 mod pause;
+mod qemu_user;
 mod real_programs;
 mod reaping;
 mod report;
@@ -78,6 +79,7 @@ fn run_tests() {
     terminal_stress::tests(&mut suite);
     inspect::tests(&mut suite);
     library::tests(&mut suite);
+    qemu_user::tests(&mut suite);
     real_programs::tests(&mut suite);
     ci::tests(&mut suite);
     drop_in::tests(&mut suite);
