@@ -54,12 +54,13 @@ fn run_under(config: Config, tell: Tell, signals: &SignalGuard) -> Result<Outcom
     if let Group::Session(session) = plan.group {
         session.give_up_terminal();
     }
-    if plan.group == Group::Shared {
-        // The terminal may have sent them to the whole group, and the program is not in it yet.
-        supervisor.missed(signals::pending());
-    }
     let explain = |candidate, errno| spawn::explain(&plan, &image, candidate, errno).encode();
     let started = exec::start(&image, &explain).map_err(|errno| Error::step("start a process", errno))?;
+    if plan.group == Group::Shared {
+        // The terminal may have sent them to the whole group before the program was in it. (Looked at before the fork, one
+        // could come in between. One that came since is pending in the child too, which takes it once.)
+        supervisor.missed(signals::pending());
+    }
     let program = started.program;
     tell(&News::Started(program, &plan));
     if !plan.config.embedded {
