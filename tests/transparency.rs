@@ -307,11 +307,13 @@ fn kills_without_proc(mode: Mode) {
 fn works_without_signalfd(mode: Mode) {
     sexton_only();
     does_the_main_job(|| Init::new(mode).world("no-signalfd"));
-    let init = || Init::new(mode).world("no-signalfd");
-    let finished = init().options(["--timeout", "100ms"]).shell("exec sleep 1000").run();
-    assert_eq!(finished.ending, Ending::Exited(124));
-    let warnings: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("signalfd")).collect();
-    assert_eq!(warnings.len(), 1, "{}", finished.stderr);
+    for refused in ["no-signalfd", "no-fcntl", "no-ppoll"] {
+        let init = Init::new(mode).world(refused).options(["--timeout", "100ms"]);
+        let finished = init.shell("exec sleep 1000").run();
+        assert_eq!(finished.ending, Ending::Exited(124), "{refused}");
+        let warnings: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("signalfd")).collect();
+        assert_eq!(warnings.len(), 1, "{refused}: {}", finished.stderr);
+    }
 }
 
 /// sexton's start takes none, and without a signalfd it waits in another way. (The program is static, and needs none.)

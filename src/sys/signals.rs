@@ -191,14 +191,21 @@ impl SignalQueue {
     /// Waits until there is a signal, one of the others is ready, or `timeout` has passed; takes the signal, if there is
     /// one. A stop and SIGCONT may cut the wait short. What has become of the others, their `revents` tell.
     pub fn wait(&mut self, timeout: Option<Duration>, others: &mut [PollFd<'_>]) -> Option<Received> {
-        if self.descriptor.is_none() {
-            return self.wait_without_descriptor(timeout, others);
+        let is_blocking = timeout.is_none() && others.is_empty();
+        if let Err(errno) = self.set_blocking(is_blocking) {
+            self.do_without_descriptor(errno);
         }
-        self.set_blocking(timeout.is_none() && others.is_empty());
-        let descriptor = self.descriptor.as_ref()?;
-        if !self.is_blocking {
+        let Some(descriptor) = &self.descriptor else { return self.wait_without_descriptor(timeout, others) };
+        if !is_blocking {
             let signals = PollFd::new(descriptor.as_fd(), PollFlags::POLLIN);
-            wait_for_any(signals, others, timeout);
+            match wait_for_any(signals, others, timeout) {
+                // EINTR: stopped and continued, or traced.
+                Ok(()) | Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    self.do_without_descriptor(errno);
+                    return None;
+                }
+            }
         }
         read_signal(descriptor)
     }
@@ -208,12 +215,22 @@ impl SignalQueue {
         take(SignalSet::from_bits(set.bits() & self.wanted.bits()))
     }
 
-    fn set_blocking(&mut self, is_blocking: bool) {
+    fn set_blocking(&mut self, is_blocking: bool) -> Result<(), Errno> {
         if let Some(descriptor) = self.descriptor.as_ref().filter(|_| self.is_blocking != is_blocking) {
             let flags = if is_blocking { OFlag::empty() } else { OFlag::O_NONBLOCK };
-            let _ = fcntl(descriptor, FcntlArg::F_SETFL(flags));
+            fcntl(descriptor, FcntlArg::F_SETFL(flags))?;
             self.is_blocking = is_blocking;
         }
+        Ok(())
+    }
+
+    /// A sandbox may refuse fcntl(2), and then a read waits beyond every deadline; or ppoll(2), which also fails where
+    /// RLIMIT_NOFILE is now 0, and then read after read finds nothing.
+    #[cold]
+    #[inline(never)]
+    fn do_without_descriptor(&mut self, errno: Errno) {
+        warn!("cannot wait with a signalfd: {errno}; rt_sigtimedwait(2) does the same for now");
+        self.descriptor = None;
     }
 
     #[cold]
@@ -233,18 +250,25 @@ impl SignalQueue {
     }
 }
 
+/// The longest timeout that is passed to ppoll(2): a `timespec` may have 32 bits, and `--grace infinity` is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(1 << 30);
+
 /// Waits until one of them is ready, or the time is over.
-fn wait_for_any(signals: PollFd<'_>, others: &mut [PollFd<'_>], timeout: Option<Duration>) {
-    let timeout = timeout.map(TimeSpec::from_duration);
+fn wait_for_any(
+    signals: PollFd<'_>,
+    others: &mut [PollFd<'_>],
+    timeout: Option<Duration>,
+) -> Result<(), Errno> {
+    let timeout = timeout.map(|timeout| TimeSpec::from_duration(timeout.min(LONGEST_WAIT)));
     if others.is_empty() {
-        let _ = ppoll(&mut [signals], timeout, None);
-        return;
+        return ppoll(&mut [signals], timeout, None).map(drop);
     }
     let mut all = vec![signals];
     all.extend(others.iter().map(|other| PollFd::new(other.as_fd(), other.events())));
-    let _ = ppoll(&mut all, timeout, None);
+    let result = ppoll(&mut all, timeout, None).map(drop);
     // Asks once more, as the answers are in `all`, where nobody else looks.
     let _ = poll(others, PollTimeout::ZERO);
+    result
 }
 
 /// Opens a signalfd, or changes the set of an open one.

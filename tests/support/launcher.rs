@@ -100,6 +100,8 @@ fn take(step: &str) -> Result {
         // As Docker's seccomp profile does.
         "no-unshare" => raw::refuse(libc::SYS_unshare, Errno::EPERM),
         "no-signalfd" => raw::refuse(libc::SYS_signalfd4, Errno::ENOSYS),
+        "no-fcntl" => raw::refuse(libc::SYS_fcntl, Errno::EPERM),
+        "no-ppoll" => raw::refuse(libc::SYS_ppoll, Errno::EPERM),
         "umask" => {
             umask(Mode::from_bits_truncate(
                 u32::from_str_radix(value, 8).map_err(|error| error.to_string())?,
