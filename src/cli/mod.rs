@@ -140,10 +140,7 @@ fn hold(Pause { log, tell }: Pause) -> u8 {
 fn install(to: &Path, called: &str) -> u8 {
     match install::install(to, called) {
         Ok(()) => 0,
-        Err(what) => {
-            stderr::write(format!("sexton: {what}\n").as_bytes());
-            FAILED
-        }
+        Err(what) => complain(&what, FAILED),
     }
 }
 
@@ -155,10 +152,7 @@ fn explain(config: Config, form: Form) -> u8 {
             Form::Text => print(&explain::text(&plan)),
             Form::Json => print(&format!("{:#}\n", explain::json(&plan))),
         },
-        Err(error) => {
-            stderr::write(format!("sexton: {error}\n").as_bytes());
-            error.exit_code()
-        }
+        Err(error) => complain(&error.to_string(), error.exit_code()),
     }
 }
 
@@ -166,14 +160,11 @@ fn explain(config: Config, form: Form) -> u8 {
 #[inline(never)]
 fn inspect(form: Form) -> u8 {
     match inspect::inspect(form) {
-        Ok(answer) => match print(&answer.text) {
-            0 => answer.code,
+        Ok((text, code)) => match print(&text) {
+            0 => code,
             _ => inspect::COULD_NOT_LOOK,
         },
-        Err(answer) => {
-            stderr::write(answer.text.as_bytes());
-            answer.code
-        }
+        Err(why) => complain(&format!("cannot look: {why}"), inspect::COULD_NOT_LOOK),
     }
 }
 
@@ -182,6 +173,11 @@ fn end_as(outcome: &Outcome) -> u8 {
         signal_state::die_of(signal);
     }
     outcome.exit_code()
+}
+
+fn complain(what: &str, code: u8) -> u8 {
+    stderr::write(format!("sexton: {what}\n").as_bytes());
+    code
 }
 
 fn print(text: &str) -> u8 {

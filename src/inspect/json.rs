@@ -4,17 +4,16 @@
 use serde_json::{Value, json};
 
 use super::limits::{Limits, Usage};
-use super::sample::{Blind, Seen};
-use super::tree::Adoption;
+use super::sample::Seen;
+use super::tree::Node;
 use super::zombies::Graves;
-use super::{Inspection, state_word};
+use super::{Inspection, Verdict, state_word};
 use crate::process_tree::{Process, printable};
 
 const VERSION: u32 = 1;
 
 /// The object, as a line.
-pub fn render(inspection: &Inspection) -> String {
-    let processes: Vec<Value> = inspection.order.iter().map(|node| process(inspection, node.place)).collect();
+pub fn render(inspection: &Inspection<'_>) -> String {
     let stuck = inspection.stuck.iter().map(|stuck| {
         json!({
             "pid": stuck.process.pid.as_raw(),
@@ -25,32 +24,32 @@ pub fn render(inspection: &Inspection) -> String {
     });
     let object = json!({
         "version": VERSION,
-        "verdict": inspection.verdict().word(),
+        "verdict": match inspection.verdict {
+            Verdict::Healthy => "healthy",
+            Verdict::Zombies => "zombies",
+            Verdict::Incomplete => "incomplete",
+        },
         "inspector": inspection.myself.as_raw(),
-        "processes": processes,
+        "processes": inspection.tree.iter().map(|node| process(inspection, node)).collect::<Vec<_>>(),
         "zombies": inspection.graves.iter().map(graves).collect::<Vec<_>>(),
         "uninterruptible": stuck.collect::<Vec<_>>(),
         "limits": limits(&inspection.limits),
-        "unseen": inspection.sample.unseen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "unseen": inspection.sample.unseen.iter().collect::<Vec<_>>(),
     });
     format!("{object}\n")
 }
 
 /// The object for when nothing could be seen.
-pub fn render_blind(blind: &Blind) -> String {
-    let object = json!({ "version": VERSION, "verdict": "could_not_look", "error": blind.to_string() });
+pub fn render_blind(why: &str) -> String {
+    let object = json!({ "version": VERSION, "verdict": "could_not_look", "error": why });
     format!("{object}\n")
 }
 
-fn process(inspection: &Inspection, place: usize) -> Value {
-    let Seen { process, owner, .. } = &inspection.sample.seen[place];
-    let adopted = inspection.adoptions[place].map(|adoption| match adoption {
-        Adoption::Session => "session",
-        Adoption::NotTheProgram => "not_the_program",
-    });
+fn process(inspection: &Inspection<'_>, node: &Node<'_>) -> Value {
+    let Seen { process, owner, .. } = node.seen;
     json!({
         "pid": process.pid.as_raw(),
-        "parent": inspection.sample.find(process.parent).map(|parent| parent.process.pid.as_raw()),
+        "parent": inspection.sample.find(process.parent).map(|parent| parent.pid.as_raw()),
         "group": process.group.as_raw(),
         "session": process.session.as_raw(),
         "user": owner,
@@ -59,22 +58,22 @@ fn process(inspection: &Inspection, place: usize) -> Value {
         "state": char::from(process.state).to_string(),
         "state_word": state_word(process),
         "age_seconds": inspection.clock.age(process).as_millis() as f64 / 1000.0,
-        "adopted": adopted,
+        "adopted": node.adopted,
     })
 }
 
-fn graves(graves: &Graves) -> Value {
+fn graves(graves: &Graves<'_>) -> Value {
     let named = |process: &Process| json!({ "pid": process.pid.as_raw(), "name": printable(&process.name) });
     let zombies = graves.zombies.iter().map(|zombie| {
-        let mut object = named(&zombie.process);
-        object["adopted"] = zombie.adopted.into();
+        let mut object = named(&zombie.seen.process);
+        object["adopted"] = zombie.adopted.is_some().into();
         object
     });
     json!({
-        "parent": graves.parent.as_ref().map(named),
-        "fault": graves.fault.word(),
-        "why": graves.why(),
-        "cure": graves.cure(),
+        "parent": graves.parent.map(named),
+        "fault": graves.fault,
+        "why": graves.why,
+        "cure": graves.cure,
         "processes": zombies.collect::<Vec<_>>(),
     })
 }

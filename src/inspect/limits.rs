@@ -28,7 +28,6 @@ impl Usage {
     }
 }
 
-/// The limits.
 #[derive(Debug)]
 pub struct Limits {
     /// Of this process's cgroup and those above it the one with the least room; the innermost where none has a limit.
@@ -43,7 +42,6 @@ pub struct Limits {
 /// A cgroup with the pids controller.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Its directory.
     pub directory: PathBuf,
     /// `pids.current` and `pids.max`.
     pub usage: Usage,
@@ -54,7 +52,6 @@ pub struct Cgroup {
 /// A user and the limit that `ulimit -u` shows (RLIMIT_NPROC, getrlimit(2)).
 #[derive(Debug, PartialEq, Eq)]
 pub struct User {
-    /// The user's number.
     pub id: u32,
     /// The user's tasks that were seen, and the limit of its oldest process. (The kernel counts those in other PID
     /// namespaces, too.)
@@ -62,14 +59,12 @@ pub struct User {
 }
 
 impl Limits {
-    /// Reads them.
     pub fn read(sample: &Sample) -> Limits {
         let pid_max = read_number(Path::new("/proc/sys/kernel/pid_max"));
         let usage = |limit| Usage { used: tasks(&sample.seen), limit: Some(limit) };
         Limits { cgroup: cgroup(), users: users(sample), pid_max: pid_max.map(usage) }
     }
 
-    /// Whether any is near.
     pub fn is_near(&self) -> bool {
         let cgroup = self.cgroup.iter().map(|cgroup| cgroup.usage);
         cgroup.chain(self.users.iter().map(|user| user.usage)).chain(self.pid_max).any(Usage::is_near)

@@ -20,8 +20,7 @@ use nix::unistd::{Pid, SysconfVar, getpid, sysconf};
 
 use self::limits::Limits;
 use self::sample::Sample;
-use self::text::Style;
-use self::tree::{Adoption, Adoptions, Node};
+use self::tree::Node;
 use self::zombies::Graves;
 use crate::process_tree::Process;
 
@@ -34,35 +33,22 @@ pub enum Form {
     Json,
 }
 
-/// What was seen, what it means, and what to exit with.
-#[derive(Debug)]
-pub struct Answer {
-    /// What to print.
-    pub text: String,
-    /// 0 healthy, 1 zombies found, 2 could not look (or not at all of it).
-    pub code: u8,
-}
-
 /// How long a process must be a zombie, or uninterruptible, to be reported as one.
 const LASTING: Duration = Duration::from_millis(150);
 
-/// Looks at the PID namespace. The error is for stderr: a line on why nothing could be seen.
-pub fn inspect(form: Form) -> Result<Answer, Answer> {
-    let sample = match (Sample::take(|| thread::sleep(LASTING)), form) {
-        (Ok(sample), _) => sample,
-        (Err(blind), Form::Text) => {
-            return Err(Answer { text: format!("sexton: cannot look: {blind}\n"), code: COULD_NOT_LOOK });
-        }
-        (Err(blind), Form::Json) => {
-            return Ok(Answer { text: json::render_blind(&blind), code: COULD_NOT_LOOK });
-        }
+/// Looks at the PID namespace, and returns what to print and the exit status. The error says why nothing could be seen.
+pub fn inspect(form: Form) -> Result<(String, u8), String> {
+    let sample = match Sample::take(|| thread::sleep(LASTING)) {
+        Ok(sample) => sample,
+        Err(why) if form == Form::Json => return Ok((json::render_blind(&why), COULD_NOT_LOOK)),
+        Err(why) => return Err(why),
     };
-    let inspection = Inspection::new(sample);
+    let inspection = Inspection::new(&sample);
     let text = match form {
-        Form::Text => text::render(&inspection, Style::of_stdout()),
+        Form::Text => text::render(&inspection),
         Form::Json => json::render(&inspection),
     };
-    Ok(Answer { text, code: inspection.verdict().code() })
+    Ok((text, inspection.verdict as u8))
 }
 
 /// The exit status when something, or everything, could not be seen.
@@ -70,95 +56,71 @@ pub const COULD_NOT_LOOK: u8 = 2;
 
 /// What was found.
 #[derive(Debug)]
-struct Inspection {
-    sample: Sample,
-    order: Vec<Node>,
-    /// For each process in the sample, how it is known to be adopted, if it is.
-    adoptions: Vec<Option<Adoption>>,
-    graves: Vec<Graves>,
-    stuck: Vec<Stuck>,
+struct Inspection<'a> {
+    sample: &'a Sample,
+    verdict: Verdict,
+    tree: Vec<Node<'a>>,
+    graves: Vec<Graves<'a>>,
+    stuck: Vec<Stuck<'a>>,
     limits: Limits,
     clock: Clock,
     myself: Pid,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Its number is the exit status.
+#[derive(Clone, Copy, Debug)]
 enum Verdict {
     /// There are no zombies.
-    Healthy,
-    Zombies,
+    Healthy = 0,
+    Zombies = 1,
     /// No zombies were seen, but not everything could be.
-    Incomplete,
+    Incomplete = COULD_NOT_LOOK as isize,
 }
 
-impl Verdict {
-    fn code(self) -> u8 {
-        match self {
-            Verdict::Healthy => 0,
-            Verdict::Zombies => 1,
-            Verdict::Incomplete => COULD_NOT_LOOK,
-        }
-    }
-
-    /// For programs; it does not change.
-    fn word(self) -> &'static str {
-        match self {
-            Verdict::Healthy => "healthy",
-            Verdict::Zombies => "zombies",
-            Verdict::Incomplete => "incomplete",
-        }
-    }
-}
-
-impl Inspection {
-    fn new(sample: Sample) -> Inspection {
-        let adoptions = Adoptions::new(&sample);
-        Inspection {
-            order: tree::order(&sample),
-            adoptions: sample.seen.iter().map(|seen| adoptions.of(&seen.process)).collect(),
-            graves: zombies::find(&sample, &adoptions),
-            stuck: sample.uninterruptible().map(Stuck::look).collect(),
-            limits: Limits::read(&sample),
-            clock: Clock::read(),
-            myself: getpid(),
-            sample,
-        }
-    }
-
-    fn verdict(&self) -> Verdict {
-        if !self.graves.is_empty() {
+impl Inspection<'_> {
+    fn new(sample: &Sample) -> Inspection<'_> {
+        let tree = tree::order(sample);
+        let graves = zombies::find(sample, &tree);
+        let verdict = if !graves.is_empty() {
             Verdict::Zombies
-        } else if !self.sample.unseen.is_empty() {
+        } else if sample.unseen.is_some() {
             Verdict::Incomplete
         } else {
             Verdict::Healthy
+        };
+        let stuck = sample.seen.iter().filter(|seen| seen.lasting && seen.process.state == b'D');
+        Inspection {
+            sample,
+            verdict,
+            tree,
+            graves,
+            stuck: stuck.map(|seen| Stuck::look(&seen.process)).collect(),
+            limits: Limits::read(sample),
+            clock: Clock::read(),
+            myself: getpid(),
         }
-    }
-
-    fn zombie_count(&self) -> usize {
-        self.graves.iter().map(|graves| graves.zombies.len()).sum()
     }
 }
 
 /// A process that stays uninterruptible, and where in the kernel it waits.
 #[derive(Debug)]
-struct Stuck {
-    process: Process,
+struct Stuck<'a> {
+    process: &'a Process,
     /// The kernel function that it waits in, if that may be read (`/proc/PID/wchan`).
     waits_in: Option<String>,
     /// The functions on its kernel stack, innermost first, if they may be read (`/proc/PID/stack`).
     stack: Vec<String>,
 }
 
-impl Stuck {
-    fn look(process: &Process) -> Stuck {
+impl Stuck<'_> {
+    fn look(process: &Process) -> Stuck<'_> {
         let read = |file| fs::read_to_string(format!("/proc/{}/{file}", process.pid)).unwrap_or_default();
         // Without permission it reads "0".
         let waits_in = Some(read("wchan")).filter(|name| !matches!(name.as_str(), "" | "0"));
         // A line: [<0>] io_schedule+0x46/0x80
         let function = |line: &str| Some(line.split_whitespace().nth(1)?.split('+').next()?.to_owned());
         let stack = read("stack").lines().filter_map(function).collect();
-        Stuck { process: process.clone(), waits_in, stack }
+        Stuck { process, waits_in, stack }
     }
 }
 
@@ -177,9 +139,8 @@ impl Clock {
     }
 
     fn age(&self, process: &Process) -> Duration {
-        let started = Duration::from_secs(process.started / self.ticks_in_a_second);
-        let rest = process.started % self.ticks_in_a_second * 1000 / self.ticks_in_a_second;
-        self.since_boot.saturating_sub(started + Duration::from_millis(rest))
+        let started = Duration::from_millis(process.started.saturating_mul(1000) / self.ticks_in_a_second);
+        self.since_boot.saturating_sub(started)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Which processes there are. Suspect ones are looked at twice, so that what is passing is not reported.
 
-use std::fmt;
 use std::io;
 
 use nix::unistd::Pid;
@@ -13,7 +12,6 @@ use crate::process_tree::{self, Proc, Process};
 /// A process that was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// What /proc shows.
     pub process: Process,
     /// The user that it belongs to.
     pub owner: u32,
@@ -27,96 +25,70 @@ pub struct Seen {
 pub struct Sample {
     /// They are in the order of their PIDs.
     pub seen: Vec<Seen>,
-    /// What could not be seen.
-    pub unseen: Vec<Unseen>,
-}
-
-/// A part of the PID namespace that could not be seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unseen {
-    /// PID 1, which exists in every PID namespace; so others may be hidden too (`hidepid=2`).
-    Init,
-    /// This many processes that are listed but may not be looked at (`hidepid=1`).
-    Closed(usize),
-}
-
-/// Why nothing can be seen at all.
-#[derive(Debug)]
-pub enum Blind {
-    /// There is no /proc.
-    NoProc(io::Error),
-    /// /proc shows another PID namespace than this process's.
-    ForeignProc,
+    /// What could not be seen, as a sentence.
+    pub unseen: Option<String>,
 }
 
 impl Sample {
-    /// Looks at all processes; calls `between` and looks again where some may be in trouble.
-    pub fn take(between: impl FnOnce()) -> Result<Sample, Blind> {
+    /// Looks at all processes; calls `between` and looks again where some may be in trouble. The error says why nothing
+    /// can be seen at all.
+    pub fn take(between: impl FnOnce()) -> Result<Sample, String> {
+        let no_proc = |error| format!("/proc cannot be read ({error}); mount it: mount -t proc proc /proc");
         match process_tree::whose_proc() {
             Proc::Ours => {}
-            Proc::Foreign => return Err(Blind::ForeignProc),
-            Proc::Missing(error) => return Err(Blind::NoProc(error)),
+            Proc::Foreign => return Err(
+                "/proc shows another PID namespace than this one; mount this one's: mount -t proc proc /proc"
+                    .to_owned(),
+            ),
+            Proc::Missing(error) => return Err(no_proc(error)),
         }
-        let pids: Vec<Pid> = process_tree::pids().map_err(Blind::NoProc)?.collect();
+        let pids: Vec<Pid> = process_tree::pids().map_err(no_proc)?.collect();
         let mut sample = Sample::of(&pids, between);
-        if sample.unseen.is_empty() && sample.find(INIT).is_none() {
-            sample.unseen.push(Unseen::Init);
+        // It exists in every PID namespace, so others may be hidden too (`hidepid=2`).
+        if sample.unseen.is_none() && sample.find(INIT).is_none() {
+            sample.unseen = Some(unseen("PID 1 is hidden, and so may others be"));
         }
         Ok(sample)
     }
 
     fn of(pids: &[Pid], between: impl FnOnce()) -> Sample {
-        let mut sample = Sample::once(pids);
-        if sample.seen.iter().any(Seen::is_suspect) {
-            between();
-            sample.seen.retain_mut(|seen| !seen.is_suspect() || seen.look_again());
-        }
-        sample
-    }
-
-    fn once(pids: &[Pid]) -> Sample {
-        let mut sample = Sample { seen: Vec::with_capacity(pids.len()), unseen: Vec::new() };
+        let mut seen = Vec::with_capacity(pids.len());
         let mut closed = 0;
         for place in places_by(pids.len(), |place| [of_pid(pids[place]), 0]) {
             match Process::look_up_with_owner(pids[place]) {
-                Ok((process, owner)) => sample.seen.push(Seen { process, owner, lasting: false }),
+                Ok((process, owner)) => seen.push(Seen { process, owner, lasting: false }),
+                // It is listed but may not be looked at (`hidepid=1`).
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => closed += 1,
                 // It is gone.
                 Err(_) => {}
             }
         }
-        sample.unseen.extend((closed > 0).then_some(Unseen::Closed(closed)));
-        sample
+        if seen.iter().any(Seen::is_suspect) {
+            between();
+            seen.retain_mut(|seen| !seen.is_suspect() || seen.look_again());
+        }
+        let unseen = match closed {
+            0 => None,
+            1 => Some(unseen("1 process may not be looked at")),
+            _ => Some(unseen(&format!("{closed} processes may not be looked at"))),
+        };
+        Sample { seen, unseen }
     }
 
     /// The process with this PID.
-    pub fn find(&self, pid: Pid) -> Option<&Seen> {
-        self.place(pid).map(|place| &self.seen[place])
+    pub fn find(&self, pid: Pid) -> Option<&Process> {
+        self.place(pid).map(|place| &self.seen[place].process)
     }
 
     /// Its place in the list.
     pub fn place(&self, pid: Pid) -> Option<usize> {
         self.seen.binary_search_by_key(&pid, |seen| seen.process.pid).ok()
     }
-
-    /// Those that were zombies both times.
-    pub fn zombies(&self) -> impl Iterator<Item = &Process> {
-        self.lasting().filter(|process| process.is_zombie())
-    }
-
-    /// Those that were uninterruptible both times.
-    pub fn uninterruptible(&self) -> impl Iterator<Item = &Process> {
-        self.lasting().filter(|process| is_uninterruptible(process))
-    }
-
-    fn lasting(&self) -> impl Iterator<Item = &Process> {
-        self.seen.iter().filter(|seen| seen.lasting).map(|seen| &seen.process)
-    }
 }
 
 impl Seen {
     fn is_suspect(&self) -> bool {
-        self.process.is_zombie() || is_uninterruptible(&self.process)
+        self.process.is_zombie() || self.process.state == b'D'
     }
 
     /// Looks at it again; false when it is gone. Its PID may belong to another process by now, but no other was also
@@ -131,41 +103,13 @@ impl Seen {
     }
 }
 
-fn is_uninterruptible(process: &Process) -> bool {
-    process.state == b'D'
-}
-
-impl fmt::Display for Unseen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unseen::Init => f.write_str("PID 1 is hidden, and so may others be")?,
-            Unseen::Closed(1) => f.write_str("1 process may not be looked at")?,
-            Unseen::Closed(count) => write!(f, "{count} processes may not be looked at")?,
-        }
-        if let Some(option) = hiding_option() {
-            write!(f, " (/proc is mounted with {option})")?;
-        }
-        f.write_str(": look as root")
-    }
-}
-
-/// The mount option by which /proc hides processes (proc(5)).
-fn hiding_option() -> Option<String> {
-    let proc = mounts::all().into_iter().rfind(|mount| mount.point.as_os_str() == "/proc")?;
-    proc.options.split(',').find(|option| option.starts_with("hidepid=")).map(str::to_owned)
-}
-
-impl fmt::Display for Blind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Blind::NoProc(error) => {
-                write!(f, "/proc cannot be read ({error}); mount it: mount -t proc proc /proc")
-            }
-            Blind::ForeignProc => f.write_str(
-                "/proc shows another PID namespace than this one; mount this one's: mount -t proc proc /proc",
-            ),
-        }
-    }
+/// Says what is unseen, and by which mount option /proc hides it (proc(5)).
+fn unseen(what: &str) -> String {
+    let proc = mounts::all().into_iter().rfind(|mount| mount.point.as_os_str() == "/proc");
+    let options = proc.map(|proc| proc.options).unwrap_or_default();
+    let option = options.split(',').find(|option| option.starts_with("hidepid="));
+    let why = option.map(|option| format!(" (/proc is mounted with {option})")).unwrap_or_default();
+    format!("{what}{why}: look as root")
 }
 
 #[cfg(test)]
@@ -236,7 +180,8 @@ mod tests {
     }
 
     fn reported(sample: &Sample) -> Vec<Pid> {
-        sample.zombies().map(|zombie| zombie.pid).collect()
+        let lasting = sample.seen.iter().filter(|seen| seen.lasting && seen.process.is_zombie());
+        lasting.map(|zombie| zombie.process.pid).collect()
     }
 
     #[test]
@@ -277,8 +222,8 @@ mod tests {
     #[test]
     fn this_process_is_seen() {
         let sample = Sample::take(|| ()).unwrap();
-        let myself = sample.find(nix::unistd::getpid()).unwrap();
-        assert_eq!(myself.owner, nix::unistd::geteuid().as_raw());
-        assert_eq!(sample.unseen, []);
+        let myself = sample.place(nix::unistd::getpid()).unwrap();
+        assert_eq!(sample.seen[myself].owner, nix::unistd::geteuid().as_raw());
+        assert_eq!(sample.unseen, None);
     }
 }

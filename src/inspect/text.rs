@@ -13,58 +13,16 @@ use super::{Inspection, Stuck, Verdict, state_word};
 use crate::process_tree::{Process, printable};
 use crate::sys::terminal;
 
-/// How the text looks.
-#[derive(Clone, Copy, Debug)]
-pub struct Style {
-    /// Whether there are colours.
-    pub colours: bool,
-    /// How many columns a line may have; `None` for no limit.
-    pub columns: Option<usize>,
-}
-
-impl Style {
-    /// What suits stdout: only a terminal has colours and a width. NO_COLOR (no-color.org) is respected, and COLUMNS
-    /// comes before the terminal's own answer.
-    pub fn of_stdout() -> Style {
-        if !io::stdout().is_terminal() {
-            return Style { colours: false, columns: None };
-        }
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
-        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        // A terminal that does not know says 0, and so do programs that asked it.
-        let columns = columns
-            .filter(|columns| *columns > 0)
-            .or_else(|| terminal::columns(io::stdout().as_fd()).map(usize::from));
-        Style { colours: !is_set("NO_COLOR") && !is_dumb, columns: Some(columns.unwrap_or(80).max(20)) }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Paint {
-    Plain,
-    Bold,
-    Good,
-    Bad,
-    Warning,
-}
-
-impl Paint {
-    /// The SGR sequence (console_codes(4)).
-    fn sequence(self) -> &'static str {
-        match self {
-            Paint::Plain => "",
-            Paint::Bold => "\x1b[1m",
-            Paint::Good => "\x1b[1;32m",
-            Paint::Bad => "\x1b[1;31m",
-            Paint::Warning => "\x1b[33m",
-        }
-    }
-}
+/// The SGR sequences that paint a line (console_codes(4)).
+const PLAIN: &str = "";
+const BOLD: &str = "\x1b[1m";
+const GOOD: &str = "\x1b[1;32m";
+const BAD: &str = "\x1b[1;31m";
+const WARNING: &str = "\x1b[33m";
 
 /// The whole text.
-pub fn render(inspection: &Inspection, style: Style) -> String {
-    let mut page = Page { text: String::new(), style };
+pub fn render(inspection: &Inspection<'_>) -> String {
+    let mut page = Page::for_stdout();
     page.verdict(inspection);
     page.tree(inspection);
     page.zombies(inspection);
@@ -75,29 +33,48 @@ pub fn render(inspection: &Inspection, style: Style) -> String {
 
 struct Page {
     text: String,
-    style: Style,
+    colours: bool,
+    /// How many columns a line may have; `None` for no limit.
+    columns: Option<usize>,
 }
 
 impl Page {
+    /// Only a terminal has colours and a width. NO_COLOR (no-color.org) is respected, and COLUMNS comes before the
+    /// terminal's own answer.
+    fn for_stdout() -> Page {
+        if !io::stdout().is_terminal() {
+            return Page { text: String::new(), colours: false, columns: None };
+        }
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        // A terminal that does not know says 0, and so do programs that asked it.
+        let columns = columns
+            .filter(|columns| *columns > 0)
+            .or_else(|| terminal::columns(io::stdout().as_fd()).map(usize::from));
+        let colours = !is_set("NO_COLOR") && !is_dumb;
+        Page { text: String::new(), colours, columns: Some(columns.unwrap_or(80).max(20)) }
+    }
+
     /// One line, cut at the edge.
-    fn line(&mut self, paint: Paint, line: &str) {
-        let line = self.style.columns.map_or(line, |columns| fitting(line, columns));
-        if !self.style.colours || paint.sequence().is_empty() {
+    fn line(&mut self, paint: &str, line: &str) {
+        let line = self.columns.map_or(line, |columns| fitting(line, columns));
+        if !self.colours || paint.is_empty() {
             self.text.push_str(line);
         } else {
-            self.text.extend([paint.sequence(), line, "\x1b[0m"]);
+            self.text.extend([paint, line, "\x1b[0m"]);
         }
         self.text.push('\n');
     }
 
     fn heading(&mut self, heading: &str) {
         self.text.push('\n');
-        self.line(Paint::Bold, heading);
+        self.line(BOLD, heading);
     }
 
     /// A sentence, behind a label. It is not cut but wrapped; only a word longer than a line goes over the edge.
     fn sentence(&mut self, label: &str, sentence: &str) {
-        let columns = self.style.columns.unwrap_or(usize::MAX);
+        let columns = self.columns.unwrap_or(usize::MAX);
         let indent = " ".repeat(label.width());
         let mut line = label.to_owned();
         for word in sentence.split(' ') {
@@ -111,16 +88,17 @@ impl Page {
         self.text.extend([line.trim_end(), "\n"]);
     }
 
-    fn verdict(&mut self, inspection: &Inspection) {
+    fn verdict(&mut self, inspection: &Inspection<'_>) {
         let processes = counted(inspection.sample.seen.len(), "process", "processes");
-        let (paint, mut line) = match inspection.verdict() {
-            Verdict::Healthy => (Paint::Good, format!("healthy: {processes}, no zombies")),
+        let (paint, mut line) = match inspection.verdict {
+            Verdict::Healthy => (GOOD, format!("healthy: {processes}, no zombies")),
             Verdict::Zombies => {
-                let zombies = counted(inspection.zombie_count(), "zombie", "zombies");
-                (Paint::Bad, format!("not healthy: {zombies} among {processes}"))
+                let count = inspection.graves.iter().map(|graves| graves.zombies.len()).sum();
+                let zombies = counted(count, "zombie", "zombies");
+                (BAD, format!("not healthy: {zombies} among {processes}"))
             }
             Verdict::Incomplete => {
-                (Paint::Warning, format!("not all can be seen: {processes}, no zombies among them"))
+                (WARNING, format!("not all can be seen: {processes}, no zombies among them"))
             }
         };
         if !inspection.stuck.is_empty() {
@@ -130,34 +108,31 @@ impl Page {
             line.push_str(", and a limit is near");
         }
         self.line(paint, &line);
-        for unseen in &inspection.sample.unseen {
-            self.sentence("  ", &unseen.to_string());
+        if let Some(unseen) = &inspection.sample.unseen {
+            self.sentence("  ", unseen);
         }
     }
 
-    fn tree(&mut self, inspection: &Inspection) {
+    fn tree(&mut self, inspection: &Inspection<'_>) {
         self.heading("    PID  STATE                AGE  NAME");
-        for siblings in folded(inspection) {
+        for siblings in folded(&inspection.tree) {
             for node in &siblings[..shown(siblings.len())] {
-                self.row(inspection, *node);
+                self.row(inspection, node);
             }
             let hidden = siblings.len() - shown(siblings.len());
             if let Some(node) = siblings.last().filter(|_| hidden > 0) {
                 let branch = self.branch(node.depth);
-                self.line(
-                    Paint::Bad,
-                    &format!("{:>7}  {:<24}  {branch}and {hidden} more zombies", "...", ""),
-                );
+                self.line(BAD, &format!("{:>7}  {:<24}  {branch}and {hidden} more zombies", "...", ""));
             }
         }
     }
 
-    fn row(&mut self, inspection: &Inspection, node: Node) {
-        let process = &inspection.sample.seen[node.place].process;
+    fn row(&mut self, inspection: &Inspection<'_>, node: &Node<'_>) {
+        let process = &node.seen.process;
         let paint = match process.state {
-            b'Z' if process.is_zombie() => Paint::Bad,
-            b'D' | b'T' | b't' => Paint::Warning,
-            _ => Paint::Plain,
+            b'Z' if process.is_zombie() => BAD,
+            b'D' | b'T' | b't' => WARNING,
+            _ => PLAIN,
         };
         let row = format!(
             "{:>7}  {} {:<15} {:>6}  {}{}{}",
@@ -175,7 +150,7 @@ impl Page {
     /// What leads from the left edge to the name. Far down in a deep tree, where it would fill the line, it names the
     /// depth instead.
     fn branch(&self, depth: usize) -> String {
-        let deepest = self.style.columns.map_or(40, |columns| columns / 6);
+        let deepest = self.columns.map_or(40, |columns| columns / 6);
         match depth {
             0 => String::new(),
             depth if depth <= deepest => format!("{}\\_ ", "  ".repeat(depth - 1)),
@@ -183,19 +158,19 @@ impl Page {
         }
     }
 
-    fn zombies(&mut self, inspection: &Inspection) {
+    fn zombies(&mut self, inspection: &Inspection<'_>) {
         if inspection.graves.is_empty() {
             return;
         }
         self.heading("zombies: dead, and not yet reaped by their parents");
         for graves in &inspection.graves {
             self.sentence("  ", &owner(graves));
-            self.sentence("    why:  ", &graves.why());
-            self.sentence("    cure: ", &graves.cure());
+            self.sentence("    why:  ", &graves.why);
+            self.sentence("    cure: ", &graves.cure);
         }
     }
 
-    fn stuck(&mut self, inspection: &Inspection) {
+    fn stuck(&mut self, inspection: &Inspection<'_>) {
         if inspection.stuck.is_empty() {
             return;
         }
@@ -209,7 +184,7 @@ impl Page {
         }
     }
 
-    fn limits(&mut self, inspection: &Inspection) {
+    fn limits(&mut self, inspection: &Inspection<'_>) {
         let limits = &inspection.limits;
         self.heading("limits: tasks in use, threads included");
         if let Some(cgroup) = &limits.cgroup {
@@ -229,17 +204,16 @@ impl Page {
     }
 
     fn limit(&mut self, name: &str, usage: Usage, note: &str) {
-        let (paint, near) = if usage.is_near() { (Paint::Warning, ", near") } else { (Paint::Plain, "") };
+        let (paint, near) = if usage.is_near() { (WARNING, ", near") } else { (PLAIN, "") };
         let limit = usage.limit.map_or("no limit".to_owned(), |limit| limit.to_string());
         self.line(paint, &format!("  {name:<24} {} of {limit}{near}{note}", usage.used));
     }
 }
 
 /// The tree in pieces: zombies of one parent are one piece, every other process is its own.
-fn folded(inspection: &Inspection) -> impl Iterator<Item = &[Node]> {
-    let process = |node: &Node| &inspection.sample.seen[node.place].process;
-    inspection.order.chunk_by(move |one, other| {
-        let (one, other) = (process(one), process(other));
+fn folded<'a>(tree: &'a [Node<'_>]) -> impl Iterator<Item = &'a [Node<'a>]> {
+    tree.chunk_by(|one, other| {
+        let (one, other) = (&one.seen.process, &other.seen.process);
         one.is_zombie() && other.is_zombie() && one.parent == other.parent
     })
 }
@@ -250,15 +224,15 @@ fn shown(count: usize) -> usize {
     if count <= MOST + 1 { count } else { MOST }
 }
 
-fn owner(graves: &Graves) -> String {
+fn owner(graves: &Graves<'_>) -> String {
     let shown = shown(graves.zombies.len());
     let mut names: Vec<String> =
-        graves.zombies[..shown].iter().map(|zombie| named(&zombie.process)).collect();
+        graves.zombies[..shown].iter().map(|zombie| named(&zombie.seen.process)).collect();
     if graves.zombies.len() > shown {
         names.push(format!("and {} more", graves.zombies.len() - shown));
     }
     let count = counted(graves.zombies.len(), "zombie", "zombies");
-    let parent = graves.parent.as_ref().map_or("a process outside".to_owned(), named);
+    let parent = graves.parent.map_or("a process outside".to_owned(), named);
     format!("{parent} has {count}: {}", names.join(", "))
 }
 
@@ -266,10 +240,10 @@ fn named(process: &Process) -> String {
     format!("{} ({})", process.pid, printable(&process.name))
 }
 
-fn notes(inspection: &Inspection, node: Node) -> String {
-    let process = &inspection.sample.seen[node.place].process;
+fn notes(inspection: &Inspection<'_>, node: &Node<'_>) -> String {
+    let process = &node.seen.process;
     let mut notes = Vec::new();
-    if inspection.adoptions[node.place].is_some() {
+    if node.adopted.is_some() {
         notes.push(format!("adopted by {}", process.parent));
     }
     if process.threads > 1 {
@@ -332,7 +306,7 @@ mod tests {
 
     #[test]
     fn sentences_go_on_in_the_next_line() {
-        let mut page = Page { text: String::new(), style: Style { colours: false, columns: Some(12) } };
+        let mut page = Page { text: String::new(), colours: false, columns: Some(12) };
         page.sentence("why: ", "one two three");
         assert_eq!(page.text, "why: one two\n     three\n");
         assert!(page.text.lines().all(|line| line.width() <= 12));
@@ -343,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_deep_branch_says_how_deep_it_is() {
-        let page = Page { text: String::new(), style: Style { colours: false, columns: None } };
+        let page = Page { text: String::new(), colours: false, columns: None };
         assert_eq!(page.branch(0), "");
         assert_eq!(page.branch(3), "    \\_ ");
         assert!(page.branch(20_000).len() < 100);
@@ -352,9 +326,9 @@ mod tests {
 
     #[test]
     fn colours_are_put_around_the_line() {
-        let mut page = Page { text: String::new(), style: Style { colours: true, columns: Some(20) } };
-        page.line(Paint::Bad, "zombie");
-        page.line(Paint::Plain, "plain");
+        let mut page = Page { text: String::new(), colours: true, columns: Some(20) };
+        page.line(BAD, "zombie");
+        page.line(PLAIN, "plain");
         assert_eq!(page.text, "\x1b[1;31mzombie\x1b[0m\nplain\n");
     }
 }

@@ -6,21 +6,24 @@ use std::os::unix::fs::MetadataExt as _;
 use nix::unistd::Pid;
 
 use super::order::places_by;
-use super::sample::Sample;
+use super::sample::{Sample, Seen};
 use crate::process_tree::Process;
 
 /// A process in the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its place in the sample.
-    pub place: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'a> {
+    pub seen: &'a Seen,
     /// How many ancestors it has that were seen.
     pub depth: usize,
+    /// A word for programs on how it is known that its parent did not make it; the word does not change. `None` is no
+    /// denial: an orphan in its adopter's session shows nothing.
+    pub adopted: Option<&'static str>,
 }
 
 /// All processes, each after its parent, siblings in the order of their start. Those whose parent was not seen are at
 /// depth 0.
-pub fn order(sample: &Sample) -> Vec<Node> {
+pub fn order(sample: &Sample) -> Vec<Node<'_>> {
+    let program = if is_sexton(INIT) { program_of_init(sample) } else { None };
     let parents: Vec<Option<usize>> =
         sample.seen.iter().map(|seen| sample.place(seen.process.parent)).collect();
     // This puts the children of one parent side by side, and those without a parent first.
@@ -38,59 +41,36 @@ pub fn order(sample: &Sample) -> Vec<Node> {
     // The processes were not seen all at one moment, so parents may form a circle. It has no root, and any will do.
     roots.extend(&places);
     for root in roots {
-        let mut ahead = vec![Node { place: root, depth: 0 }];
-        while let Some(node) = ahead.pop() {
-            if std::mem::replace(&mut is_placed[node.place], true) {
+        let mut ahead = vec![(root, 0)];
+        while let Some((place, depth)) = ahead.pop() {
+            if std::mem::replace(&mut is_placed[place], true) {
                 continue;
             }
-            order.push(node);
-            let depth = node.depth + 1;
-            ahead.extend(children(Some(node.place)).iter().rev().map(|place| Node { place: *place, depth }));
+            let seen = &sample.seen[place];
+            order.push(Node { seen, depth, adopted: adopted(&seen.process, sample, program) });
+            ahead.extend(children(Some(place)).iter().rev().map(|child| (*child, depth + 1)));
         }
     }
     order
 }
 
-/// How it is known that its parent did not make a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Adoption {
-    /// It is in a session that its parent was never in.
-    Session,
-    /// Its parent is sexton, which makes only the program, and that is another process.
-    NotTheProgram,
-}
-
-/// Tells adopted processes from those that their parent made.
-pub struct Adoptions<'a> {
-    sample: &'a Sample,
-    /// If PID 1 is sexton, its program.
-    program: Option<Pid>,
-}
-
 /// The init of a PID namespace.
 pub const INIT: Pid = Pid::from_raw(1);
 
-impl<'a> Adoptions<'a> {
-    /// Finds the program.
-    pub fn new(sample: &'a Sample) -> Adoptions<'a> {
-        let children = || sample.seen.iter().filter(|seen| seen.process.parent == INIT);
-        // sexton's first child is its program, and sexton ends when that does.
-        let first = || children().map(|seen| &seen.process).min_by_key(|child| (child.started, child.pid));
-        let program = if is_sexton(INIT) { first().map(|child| child.pid) } else { None };
-        Adoptions { sample, program }
-    }
+/// sexton's first child is its program, and sexton ends when that does.
+fn program_of_init(sample: &Sample) -> Option<Pid> {
+    let children = sample.seen.iter().map(|seen| &seen.process).filter(|process| process.parent == INIT);
+    children.min_by_key(|child| (child.started, child.pid)).map(|child| child.pid)
+}
 
-    /// Whether the process was adopted, as far as that is certain. `None` is no denial: an orphan in its adopter's
-    /// session shows nothing.
-    pub fn of(&self, process: &Process) -> Option<Adoption> {
-        let parent = &self.sample.find(process.parent)?.process;
-        let leader = self.sample.find(process.session).map(|seen| &seen.process);
-        if is_of_a_foreign_session(process, parent, leader) {
-            return Some(Adoption::Session);
-        }
-        let program = self.program.filter(|_| process.parent == INIT)?;
-        (program != process.pid).then_some(Adoption::NotTheProgram)
+fn adopted(process: &Process, sample: &Sample, program_of_init: Option<Pid>) -> Option<&'static str> {
+    let parent = sample.find(process.parent)?;
+    if is_of_a_foreign_session(process, parent, sample.find(process.session)) {
+        return Some("session");
     }
+    // sexton makes only the program.
+    let program = program_of_init.filter(|_| process.parent == INIT)?;
+    (program != process.pid).then_some("not_the_program")
 }
 
 /// Whether a process is in a session that its parent was never in; then another process there made it.
@@ -116,7 +96,6 @@ pub fn is_sexton(pid: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inspect::sample::Seen;
 
     fn process(pid: i32, parent: i32, session: i32, started: u64) -> Process {
         let [pid, parent, session] = [pid, parent, session].map(Pid::from_raw);
@@ -125,11 +104,11 @@ mod tests {
 
     fn sample(processes: impl IntoIterator<Item = Process>) -> Sample {
         let seen = |process| Seen { process, owner: 0, lasting: false };
-        Sample { seen: processes.into_iter().map(seen).collect(), unseen: Vec::new() }
+        Sample { seen: processes.into_iter().map(seen).collect(), unseen: None }
     }
 
     fn drawn(sample: &Sample) -> Vec<(i32, usize)> {
-        let pid = |node: Node| (sample.seen[node.place].process.pid.as_raw(), node.depth);
+        let pid = |node: Node<'_>| (node.seen.process.pid.as_raw(), node.depth);
         order(sample).into_iter().map(pid).collect()
     }
 
