@@ -186,7 +186,9 @@ mod tests {
     #[test]
     fn the_last_remap_of_a_code_counts_and_no_result_is_remapped() {
         let mut remaps = Remaps::default();
-        [(143, 0), (0, 3), (143, 7)].map(|(code, new)| remaps.insert(Remap { code, new }));
+        for (code, new) in [(143, 0), (0, 3), (143, 7)] {
+            remaps.insert(Remap { code, new });
+        }
         assert_eq!((remaps.get(143), remaps.get(0), remaps.get(7)), (Some(7), Some(3), None));
         let all: Vec<_> = remaps.iter().map(|remap| (remap.code, remap.new)).collect();
         assert_eq!(all, [(0, 3), (143, 7)]);

@@ -1,12 +1,10 @@
 //! The names `catatonit` and `podman-init`: the options, variables, messages and exit codes of catatonit.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 
-use env_logger::fmt::Formatter;
-use log::{Level, Record, debug, error, info, warn};
+use log::{Level, debug, error, info, warn};
 
-use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
+use crate::config::{Delivery, Subreaper};
 use crate::environment::Entry;
 use crate::error::Error;
 use crate::news::News;
@@ -14,7 +12,7 @@ use crate::status::Ending;
 
 use super::getopt::{self, Getopt, variable};
 use super::logging::{self, Format, LogSettings};
-use super::{LICENSE, Pause, Request, Run, SEXTON};
+use super::{LICENSE, Request, Run, SEXTON};
 
 /// Under tini's name, so that `docker info` takes it for an init it knows.
 const VERSION: &str = "tini version 0.2.0_catatonit\n";
@@ -38,12 +36,12 @@ Options:
     )
 }
 
-/// Reads catatonit's command line and environment.
 pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     if variable(environment, "CATATONIT_LOG").is_some() {
         return Request::Complain(line(Level::Error, "CATATONIT_LOG is reserved for future use"), FAILED);
     }
-    let mut delivery = Delivery::Program;
+    let mut config = getopt::config();
+    config.subreaper = Subreaper::Required;
     let mut is_pause = false;
     let mut options = Getopt::new(arguments, environment, "hLVPg", &[("version", b'V')]);
     for option in options.by_ref() {
@@ -52,7 +50,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
             Ok((b'L', _)) => return Request::Print(LICENSE.to_owned()),
             Ok((b'V', _)) => return Request::Print(VERSION.to_owned()),
             Ok((b'P', _)) => is_pause = true,
-            Ok((b'g', _)) => delivery = Delivery::Group,
+            Ok((b'g', _)) => config.delivery = Delivery::Group,
             Ok(_) => unreachable!(),
             Err(what) => return Request::Complain(what + USAGE, FAILED),
         }
@@ -61,29 +59,15 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
         Some(_) => logging::EVERYTHING,
         None => logging::ERRORS_ONLY,
     };
-    let log = LogSettings::of_verbosity(verbosity, Format(write));
+    let log = LogSettings::of_verbosity(verbosity, Format(line));
     if is_pause {
-        return Request::Pause(Pause { log, tell });
+        return Request::Pause(log, tell);
     }
-    let Some((program, arguments)) = options.program() else {
+    let Some((program, rest)) = options.program() else {
         return Request::Complain(line(Level::Error, "missing program name") + USAGE, FAILED);
     };
-    let config = Config {
-        program,
-        arguments,
-        delivery,
-        group: GroupWish::Own,
-        leftovers: Leftovers::Leave,
-        reraise: Reraise::Never,
-        subreaper: Subreaper::Required,
-
-        ..Config::default()
-    };
+    (config.program, config.arguments) = (program, rest);
     Request::Run(Box::new(Run { config, tell, log, failed }))
-}
-
-fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    to.write_all(line(record.level(), &record.args().to_string()).as_bytes())
 }
 
 fn line(level: Level, text: &str) -> String {

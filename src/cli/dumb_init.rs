@@ -1,13 +1,12 @@
 //! The name `dumb-init`: the options, variables, messages and exit codes of dumb-init 1.2.5.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
-use env_logger::fmt::Formatter;
-use log::{Record, debug, error};
+use log::{debug, error};
+use nix::unistd::Pid;
 
-use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
+use crate::config::{Delivery, GroupWish};
 use crate::environment::Entry;
 use crate::error::Error;
 use crate::news::News;
@@ -61,7 +60,6 @@ Variables:
     )
 }
 
-/// Reads dumb-init's command line and environment.
 pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     let name = arguments.first().map(|name| name.to_string_lossy()).unwrap_or_default();
     let is_variable = |name, value| variable(environment, name).is_some_and(|is| is == value);
@@ -87,26 +85,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
         let usage = format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n");
         return Request::Complain(usage, MISUSE);
     };
-    let mut config = config(is_single);
-    rewrites.into_iter().for_each(|rewrite| config.rewrites.insert(rewrite));
-    if !is_single {
-        // It is rewritten or dropped like any other signal.
-        config.parting_signal = config.rewrites.apply(Signal::TERM);
-    }
-    (config.program, config.arguments) = (program, rest);
-    let verbosity = if is_verbose { logging::EVERYTHING } else { logging::ERRORS_ONLY };
-    let log = LogSettings::of_verbosity(verbosity, Format(write));
-    Request::Run(Box::new(Run { config, tell, log, failed }))
-}
-
-fn config(is_single: bool) -> Config {
-    let mut config = Config {
-        leftovers: Leftovers::Leave,
-        reraise: Reraise::Never,
-        subreaper: Subreaper::Off,
-
-        ..Config::default()
-    };
+    let mut config = getopt::config();
     if is_single {
         config.group = GroupWish::Foreground;
     } else {
@@ -114,7 +93,15 @@ fn config(is_single: bool) -> Config {
         config.delivery = Delivery::Group;
         STOPS.iter().for_each(|stop| config.rewrites.insert(Rewrite { from: *stop, to: Some(Signal::STOP) }));
     }
-    config
+    rewrites.into_iter().for_each(|rewrite| config.rewrites.insert(rewrite));
+    if !is_single {
+        // It is rewritten or dropped like any other signal.
+        config.parting_signal = config.rewrites.apply(Signal::TERM);
+    }
+    (config.program, config.arguments) = (program, rest);
+    let verbosity = if is_verbose { logging::EVERYTHING } else { logging::ERRORS_ONLY };
+    let log = LogSettings::of_verbosity(verbosity, Format(|_, text| format!("[dumb-init] {text}\n")));
+    Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
 /// Reads `15:2` as `sscanf("%d:%d")` does, which ignores what follows.
@@ -123,10 +110,6 @@ fn rewrite(word: &[u8]) -> Option<Rewrite> {
     let (from, rest) = getopt::number(word)?;
     let (to, _) = getopt::number(rest.strip_prefix(b":")?)?;
     Some(Rewrite { from: known(from as i32)??, to: known(to as i32)? })
-}
-
-fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    writeln!(to, "[dumb-init] {}", record.args())
 }
 
 fn tell(news: &News<'_>) {
@@ -159,7 +142,7 @@ fn tell(news: &News<'_>) {
     }
 }
 
-fn tell_of_start(pid: nix::unistd::Pid, plan: &Plan) {
+fn tell_of_start(pid: Pid, plan: &Plan) {
     if plan.environment.get(b"DUMB_INIT_DEBUG") == Some(b"1") {
         debug!("Running in debug mode.");
     }
@@ -179,7 +162,7 @@ fn tell_of_signal(signal: Signal) {
     debug!("Forwarded signal {} to children.", signal.number());
 }
 
-fn tell_of_end(pid: nix::unistd::Pid, ending: Ending) {
+fn tell_of_end(pid: Pid, ending: Ending) {
     match ending {
         Ending::Exited(code) => debug!("A child with PID {pid} exited with exit status {code}."),
         Ending::Signaled { signal, .. } => {

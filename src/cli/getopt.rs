@@ -6,6 +6,7 @@ use std::slice;
 
 use nix::errno::Errno;
 
+use crate::config::{Config, GroupWish, Leftovers, Reraise, Subreaper};
 use crate::environment::{self, Entry};
 use crate::error::Error;
 
@@ -112,6 +113,17 @@ impl<'a> Iterator for Getopt<'a> {
             }
         };
         Some(option.map_err(|what| format!("{}: {what}\n", self.name.display())))
+    }
+}
+
+/// What these tools have in common: they leave leftovers alone, never end by a signal, and adopt orphans only if told to.
+pub fn config() -> Config {
+    Config {
+        group: GroupWish::Own,
+        leftovers: Leftovers::Leave,
+        reraise: Reraise::Never,
+        subreaper: Subreaper::Off,
+        ..Config::default()
     }
 }
 

@@ -6,7 +6,6 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use env_logger::fmt::Formatter;
 use env_logger::{Builder, Logger, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -22,9 +21,9 @@ pub struct LogSettings {
     format: Format,
 }
 
-/// Writes an event, as one or more lines.
+/// Makes one or more lines of an event.
 #[derive(Clone, Copy, Debug)]
-pub struct Format(pub fn(&mut Formatter, &Record<'_>) -> io::Result<()>);
+pub struct Format(pub fn(Level, &str) -> String);
 
 impl Default for Format {
     fn default() -> Format {
@@ -84,7 +83,11 @@ impl LogSettings {
             Some(directives) => builder.parse_filters(directives),
             None => builder.filter_level(self.level),
         };
-        builder.format(self.format.0).target(Target::Pipe(Box::new(Stderr))).build()
+        let Format(lines) = self.format;
+        builder.format(move |to, record| {
+            to.write_all(lines(record.level(), &record.args().to_string()).as_bytes())
+        });
+        builder.target(Target::Pipe(Box::new(Stderr))).build()
     }
 }
 
@@ -139,26 +142,26 @@ impl Write for Stderr {
     }
 }
 
-fn text(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let level = match record.level() {
+fn text(level: Level, message: &str) -> String {
+    let level = match level {
         Level::Error => "error",
         Level::Warn => "warning",
         Level::Info => "info",
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    writeln!(to, "sexton[{}]: {level}: {}", std::process::id(), record.args())
+    format!("sexton[{}]: {level}: {message}\n", std::process::id())
 }
 
-fn json(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+fn json(level: Level, message: &str) -> String {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let event = serde_json::json!({
         "time": time.as_micros() as f64 / 1e6,
-        "level": record.level().as_str().to_ascii_lowercase(),
+        "level": level.as_str().to_ascii_lowercase(),
         "pid": std::process::id(),
-        "message": record.args().to_string(),
+        "message": message,
     });
-    writeln!(to, "{event}")
+    format!("{event}\n")
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::explain;
 use crate::inspect::{self, Form};
 use crate::news::Tell;
-use crate::outcome::{End, Outcome};
+use crate::outcome::End;
 use crate::status::FAILED;
 use crate::stderr;
 use crate::sys::entry;
@@ -36,7 +36,7 @@ enum Request {
     /// Run a program.
     Run(Box<Run>),
     /// Run no program, and reap.
-    Pause(Pause),
+    Pause(LogSettings, Tell),
     /// Copy this executable to this path; the second is the name it was called by.
     Install(PathBuf, String),
     /// Print what would be done.
@@ -59,13 +59,6 @@ struct Run {
     failed: fn(&Error) -> u8,
 }
 
-/// How to log a pause.
-#[derive(Debug)]
-struct Pause {
-    log: LogSettings,
-    tell: Tell,
-}
-
 /// sexton's version.
 const SEXTON: &str = env!("CARGO_PKG_VERSION");
 
@@ -82,7 +75,7 @@ const LICENSE: &str = concat!(
 pub fn main(arguments: Vec<OsString>) -> i32 {
     let code = match parse(arguments, &entry::environment()) {
         Request::Run(what) => run(*what),
-        Request::Pause(how) => hold(how),
+        Request::Pause(log, tell) => hold(log, tell),
         Request::Install(to, called) => install(&to, &called),
         Request::Explain(config, form) => explain(*config, form),
         Request::Inspect(form) => inspect(form),
@@ -119,14 +112,19 @@ fn base_name(arguments: &[OsString]) -> &OsStr {
 fn run(Run { config, tell, log, failed }: Run) -> u8 {
     logging::init(log);
     match crate::run::run_to_end(config, tell) {
-        Ok(outcome) => end_as(&outcome),
+        Ok(outcome) => {
+            if let End::Reraise(signal) = outcome.end {
+                signal_state::die_of(signal);
+            }
+            outcome.exit_code()
+        }
         Err(error) => failed(&error),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn hold(Pause { log, tell }: Pause) -> u8 {
+fn hold(log: LogSettings, tell: Tell) -> u8 {
     let signals = SignalGuard::new();
     logging::init(log);
     crate::pause::pause(tell, &signals);
@@ -166,13 +164,6 @@ fn inspect(form: Form) -> u8 {
         },
         Err(why) => complain(&format!("cannot look: {why}"), inspect::COULD_NOT_LOOK),
     }
-}
-
-fn end_as(outcome: &Outcome) -> u8 {
-    if let End::Reraise(signal) = outcome.end {
-        signal_state::die_of(signal);
-    }
-    outcome.exit_code()
 }
 
 fn complain(what: &str, code: u8) -> u8 {
@@ -223,8 +214,8 @@ mod tests {
         ] {
             assert_eq!(exec_failure_code(name), Some(code), "{name}");
         }
-        assert!(matches!(request(&["/pause"], &[]), Request::Pause(_)));
-        assert!(matches!(request(&["catatonit", "-P"], &[]), Request::Pause(_)));
+        assert!(matches!(request(&["/pause"], &[]), Request::Pause(..)));
+        assert!(matches!(request(&["catatonit", "-P"], &[]), Request::Pause(..)));
     }
 
     #[test]
@@ -235,6 +226,6 @@ mod tests {
             let Request::Run(run) = request(&[name, "app"], &bad) else { panic!("{name}") };
             assert_eq!(run.config.consumed_variables, Vec::<String>::new(), "{name}");
         }
-        assert!(matches!(request(&["pause"], &bad), Request::Pause(_)));
+        assert!(matches!(request(&["pause"], &bad), Request::Pause(..)));
     }
 }

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
-use crate::config::Config;
+use crate::config::{Config, Delivery};
 use crate::environment::{self, Entry};
 use crate::error::Error;
 use crate::inspect::Form;
@@ -16,8 +16,8 @@ use crate::signal::SignalSet;
 use crate::status::FAILED;
 
 use super::logging::LogSettings;
-use super::options::{Draft, GROUP, OPTIONS, Opt, Takes};
-use super::{Pause, Request, Run};
+use super::options::{Draft, OPTIONS, Opt, Takes, group};
+use super::{Request, Run};
 
 const USAGE: &str = "sexton [OPTIONS] [--] PROGRAM [ARGS...]";
 const COMMAND: &str = "command";
@@ -42,32 +42,71 @@ it ran; 126 if it cannot be executed; 127 if it was not found.";
 
 /// Reads the command line, which begins with sexton's own name, and the environment.
 pub fn parse(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
-    if let Some(words) = without_options(&arguments) {
-        return match finish(Draft::default(), words.iter().cloned(), &Given(None), environment) {
-            Ok((config, log)) => Request::Run(Box::new(Run { config, tell: news::tell, log, failed })),
-            Err(what) => misuse(&what),
-        };
-    }
-    parse_options(arguments, environment)
+    let request = match without_options(&arguments) {
+        Some(words) => finish(Draft::default(), words.iter().cloned(), &Given(None), environment).map(run),
+        None => parse_options(arguments, environment),
+    };
+    request.unwrap_or_else(|what| {
+        let lines = format!("sexton: {what}\nusage: {USAGE} (see sexton --help)\n");
+        Request::Complain(lines, FAILED)
+    })
+}
+
+fn run((config, log): (Config, LogSettings)) -> Request {
+    Request::Run(Box::new(Run { config, tell: news::tell, log, failed }))
 }
 
 /// Kept apart so that a start without options has nothing of clap on its stack.
 #[cold]
 #[inline(never)]
-fn parse_options(arguments: Vec<OsString>, environment: &[Entry]) -> Request {
+fn parse_options(arguments: Vec<OsString>, environment: &[Entry]) -> Result<Request, String> {
     let called = match super::base_name(&arguments) {
         name if name.is_empty() => "sexton".to_owned(),
         name => name.to_string_lossy().into_owned(),
     };
-    let mut matches = match command().try_get_matches_from(arguments) {
+    let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return Request::Print(error.render().to_string());
+            return Ok(Request::Print(error.render().to_string()));
         }
-        Err(error) => return misuse(&first_line(&error)),
+        Err(error) => {
+            let rendered = error.render().to_string();
+            let line = rendered.lines().next().unwrap_or_default();
+            return Err(line.strip_prefix("error: ").unwrap_or(line).to_owned());
+        }
     };
-    request_without_program(&mut matches, called).unwrap_or_else(|| {
-        request_for_program(&mut matches, environment).unwrap_or_else(|what| misuse(&what))
+    request(&matches, called, environment)
+}
+
+fn request(matches: &ArgMatches, called: String, environment: &[Entry]) -> Result<Request, String> {
+    let given = Given(Some(matches));
+    let deed = [PAUSE, INSTALL, INSPECT].into_iter().find(|deed| given.has(deed));
+    if let Some(deed) = deed.filter(|_| matches.contains_id(COMMAND)) {
+        return Err(format!("--{deed} runs no program"));
+    }
+    let form = if matches.get_flag(JSON) { Form::Json } else { Form::Text };
+    match matches.get_one::<OsString>(INSTALL) {
+        Some(to) if to.is_empty() => return Err("--install: the path is empty".to_owned()),
+        Some(to) => return Ok(Request::Install(to.into(), called)),
+        None => {}
+    }
+    if matches.get_flag(INSPECT) {
+        return Ok(Request::Inspect(form));
+    }
+    if form == Form::Json && !matches.get_flag(EXPLAIN) {
+        return Err("--json is for --inspect and --explain".to_owned());
+    }
+    let mut draft = Draft::default();
+    take_arguments(&mut draft, matches)?;
+    if matches.get_flag(PAUSE) {
+        take_variables(&mut draft, &given, environment)?;
+        return Ok(Request::Pause(log_settings(&draft, &given, environment)?, news::tell));
+    }
+    let words = matches.get_many::<OsString>(COMMAND).into_iter().flatten().cloned();
+    let (config, log) = finish(draft, words, &given, environment)?;
+    Ok(match matches.get_flag(EXPLAIN) {
+        true => Request::Explain(Box::new(config), form),
+        false => run((config, log)),
     })
 }
 
@@ -79,22 +118,6 @@ fn without_options(arguments: &[OsString]) -> Option<&[OsString]> {
         word if word.starts_with(b"-") => None,
         _ => Some(&arguments[1..]),
     }
-}
-
-fn request_for_program(matches: &mut ArgMatches, environment: &[Entry]) -> Result<Request, String> {
-    let words: Vec<OsString> = matches.remove_many(COMMAND).into_iter().flatten().collect();
-    let mut draft = Draft::default();
-    take_arguments(&mut draft, matches)?;
-    if matches.get_flag(PAUSE) {
-        take_variables(&mut draft, &Given(Some(matches)), environment)?;
-        let log = log_settings(&draft, &Given(Some(matches)), environment)?;
-        return Ok(Request::Pause(Pause { log, tell: news::tell }));
-    }
-    let (config, log) = finish(draft, words.into_iter(), &Given(Some(matches)), environment)?;
-    Ok(match matches.get_flag(EXPLAIN) {
-        true => Request::Explain(Box::new(config), form(matches)),
-        false => Request::Run(Box::new(Run { config, tell: news::tell, log, failed })),
-    })
 }
 
 /// Adds the program to what the options said, and what variables say where no option did.
@@ -130,10 +153,9 @@ impl Given<'_> {
         self.0.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
     }
 
-    fn has_one_of(&self, group: &str) -> bool {
-        self.0.is_some()
-            && (group == GROUP.group && self.has("group")
-                || OPTIONS.iter().any(|option| option.group == group && self.has(option.name)))
+    /// Whether this option or one that overrides it is given.
+    fn has_group_of(&self, name: &'static str) -> bool {
+        self.0.is_some() && group(name).into_iter().any(|name| self.has(name))
     }
 }
 
@@ -142,80 +164,36 @@ fn has_own_variables(environment: &[Entry]) -> bool {
     environment.iter().any(|entry| entry.to_bytes().starts_with(b"SEXTON_"))
 }
 
-fn form(matches: &ArgMatches) -> Form {
-    if matches.get_flag(JSON) { Form::Json } else { Form::Text }
-}
-
 fn failed(error: &Error) -> u8 {
     log::error!("{error}");
     error.exit_code()
 }
 
-/// A request other than a run or a pause, if the options ask for one.
-fn request_without_program(matches: &mut ArgMatches, called: String) -> Option<Request> {
-    let runs_program = matches.contains_id(COMMAND);
-    if runs_program && matches.get_flag(PAUSE) {
-        return Some(misuse("--pause runs no program"));
-    }
-    if let Some(to) = matches.remove_one::<OsString>(INSTALL) {
-        return Some(match runs_program {
-            true => misuse("--install runs no program"),
-            false if to.is_empty() => misuse("--install: the path is empty"),
-            false => Request::Install(to.into(), called),
-        });
-    }
-    match (matches.get_flag(INSPECT), form(matches)) {
-        (true, _) if runs_program => Some(misuse("--inspect runs no program")),
-        (true, form) => Some(Request::Inspect(form)),
-        (false, Form::Json) if !matches.get_flag(EXPLAIN) => {
-            Some(misuse("--json is for --inspect and --explain"))
-        }
-        (false, _) => None,
-    }
-}
-
-fn misuse(what: &str) -> Request {
-    let lines = format!("sexton: {what}\nusage: {USAGE} (see sexton --help)\n");
-    Request::Complain(lines, FAILED)
-}
-
-fn first_line(error: &clap::Error) -> String {
-    let rendered = error.render().to_string();
-    let line = rendered.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
-}
-
 /// The command line as clap reads it. The man page and the completions are generated from it too.
 pub fn command() -> Command {
-    let group_members = |group: &str| {
-        OPTIONS
-            .iter()
-            .filter(move |option| option.group == group)
-            .map(|option| option.name)
-            .collect::<Vec<_>>()
-    };
     let options = OPTIONS.iter().map(|option| {
         let arg = Arg::new(option.name).long(option.name).help(option.help);
         let arg = option.short.into_iter().fold(arg, Arg::short);
         match option.takes {
-            Takes::Nothing => arg.action(ArgAction::SetTrue).overrides_with_all(group_members(option.group)),
+            Takes::Nothing => arg.action(ArgAction::SetTrue).overrides_with_all(group(option.name)),
             Takes::Count => arg.action(ArgAction::Count),
             Takes::One(word) => value(arg, word).action(ArgAction::Set).overrides_with(option.name),
             Takes::Many(word) | Takes::Lines(word) => value(arg, word).action(ArgAction::Append),
         }
     });
-    let group = Arg::new("group")
-        .short(GROUP.short)
-        .help(GROUP.help)
+    // It has no variable of its own.
+    let short_for_deliver_group = Arg::new("group")
+        .short('g')
+        .help("Short for --deliver group")
         .action(ArgAction::SetTrue)
-        .overrides_with_all(["group", GROUP.group]);
+        .overrides_with_all(group("group"));
     Command::new("sexton")
         .version(env!("CARGO_PKG_VERSION"))
         .about(env!("CARGO_PKG_DESCRIPTION"))
         .override_usage(USAGE)
         .after_help(AFTER_HELP)
         .args_override_self(true)
-        .arg(group)
+        .arg(short_for_deliver_group)
         .args(options)
         .arg(flag(PAUSE, "Run no program: hold the PID namespace and reap until SIGINT or SIGTERM"))
         .arg(
@@ -269,7 +247,7 @@ fn take_arguments(draft: &mut Draft, matches: &ArgMatches) -> Result<(), String>
         }
     }
     if given.has("group") {
-        (GROUP.set)(draft);
+        draft.config.delivery = Delivery::Group;
     }
     Ok(())
 }
@@ -281,7 +259,7 @@ fn take_variables(draft: &mut Draft, given: &Given<'_>, environment: &[Entry]) -
     for option in OPTIONS {
         let variable = option.variable();
         let Some(value) = variable_value(environment, &variable) else { continue };
-        if given.has_one_of(option.group) {
+        if given.has_group_of(option.name) {
             continue;
         }
         take_variable(draft, option, value).map_err(|what| format!("{variable}: {what}"))?;
@@ -322,7 +300,7 @@ fn variable_value<'a>(environment: &'a [Entry], variable: &str) -> Option<&'a Os
 }
 
 fn log_settings(draft: &Draft, given: &Given<'_>, environment: &[Entry]) -> Result<LogSettings, String> {
-    let directives = variable_value(environment, LOG_VARIABLE).filter(|_| !given.has_one_of("verbosity"));
+    let directives = variable_value(environment, LOG_VARIABLE).filter(|_| !given.has_group_of("verbose"));
     match directives {
         Some(directives) => LogSettings::of_directives(directives, draft.log_format)
             .map_err(|what| format!("{LOG_VARIABLE}: {what}")),
@@ -335,7 +313,7 @@ mod tests {
     use std::ffi::CString;
 
     use super::*;
-    use crate::config::{Delivery, Subreaper};
+    use crate::config::Subreaper;
     use crate::signal::Signal;
 
     fn request(arguments: &[&str], environment: &[&str]) -> Request {

@@ -1,16 +1,14 @@
 //! The name `pause`: Kubernetes' pod sandbox (build/pause/linux/pause.c, version 3.10).
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 
-use env_logger::fmt::Formatter;
-use log::{Record, warn};
+use log::warn;
 
 use crate::news::News;
 use crate::sys::signals;
 
+use super::Request;
 use super::logging::{Format, LogSettings};
-use super::{Pause, Request};
 
 const VERSION: &str = concat!("pause.c 3.10 (sexton ", env!("CARGO_PKG_VERSION"), ")\n");
 
@@ -20,12 +18,7 @@ pub fn parse(arguments: &[OsString]) -> Request {
     if arguments.iter().skip(1).any(asks_for_version) {
         return Request::Print(VERSION.to_owned());
     }
-    let log = LogSettings::of_verbosity(0, Format(write));
-    Request::Pause(Pause { log, tell })
-}
-
-fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    writeln!(to, "{}", record.args())
+    Request::Pause(LogSettings::of_verbosity(0, Format(|_, text| format!("{text}\n"))), tell)
 }
 
 fn tell(news: &News<'_>) {

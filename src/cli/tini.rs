@@ -1,14 +1,12 @@
 //! The names `tini`, `tini-static` and `docker-init`: the options, variables, messages and exit codes of tini 0.19.0.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
-use env_logger::fmt::Formatter;
-use log::{Level, Record, debug, error, info, trace, warn};
+use log::{Level, debug, error, info, trace, warn};
 use nix::errno::Errno;
 
-use crate::config::{Config, Delivery, GroupWish, Leftovers, Reraise, Subreaper};
+use crate::config::{Delivery, Subreaper};
 use crate::environment::Entry;
 use crate::error::Error;
 use crate::news::News;
@@ -60,7 +58,6 @@ Variables:
     )
 }
 
-/// Reads tini's command line and environment.
 pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     let help = || help(&base_name(arguments).to_string_lossy());
     // An option only if it is the only argument.
@@ -69,13 +66,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     {
         return Request::Print(format!("{VERSION}\n"));
     }
-    let mut config = Config {
-        group: GroupWish::Own,
-        leftovers: Leftovers::Leave,
-        reraise: Reraise::Never,
-        subreaper: Subreaper::Off,
-        ..Config::default()
-    };
+    let mut config = getopt::config();
     let mut verbosity = DEFAULT_VERBOSITY;
     let mut options = Getopt::new(arguments, environment, "hlsgwvp:e:", &[]);
     for option in options.by_ref() {
@@ -114,7 +105,7 @@ pub fn parse(arguments: &[OsString], environment: &[Entry]) -> Request {
     }
     // Its 1 is sexton's 0.
     let level = i32::try_from(verbosity).map_or(logging::EVERYTHING, |verbosity| verbosity - 1);
-    let log = LogSettings::of_verbosity(level, Format(write));
+    let log = LogSettings::of_verbosity(level, Format(line));
     Request::Run(Box::new(Run { config, tell, log, failed }))
 }
 
@@ -137,10 +128,6 @@ fn exit_code(word: &OsStr) -> Option<u8> {
 fn not_valid(option: char, word: &OsStr) -> Request {
     let what = format!("Not a valid option for -{option}: {}", word.display());
     Request::Complain(line(Level::Error, &what), FAILED)
-}
-
-fn write(to: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    to.write_all(line(record.level(), &record.args().to_string()).as_bytes())
 }
 
 fn line(level: Level, text: &str) -> String {
