@@ -28,6 +28,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("leftovers::e3_a_pid_namespace", reaping, nested_pid_namespace);
     suite.in_modes("leftovers::e3_a_user_namespace", reaping, nested_user_namespace);
     suite.in_modes("leftovers::e3_another_users_are_named_and_left", reaping, another_users);
+    suite.in_modes("leftovers::e3_what_another_users_start_is_ended", reaping, another_users_offspring);
     suite.test("leftovers::e3_children_from_before_are_left_alone", children_from_before);
     suite.test("leftovers::e3_children_from_before_cost_little", children_from_before_cost_little);
     suite.test("leftovers::e3_a_foreign_proc_leads_to_no_wrong_signal", foreign_proc);
@@ -239,6 +240,28 @@ fn another_users(mode: Mode) {
             took
         });
     }
+}
+
+/// sexton runs as nobody. Root's leftover starts a dozen of nobody's when sexton has sent SIGKILL already.
+fn another_users_offspring(mode: Mode) {
+    let (_directory, setpriv) = with_setuid_root();
+    let setpriv = setpriv.display();
+    let script = format!(
+        "{setpriv} --reuid=0 sh -c 'echo; sleep 0.2; for i in 1 2 3 4 5 6 7 8 9 a b c; do {setpriv} --reuid={NOBODY} \
+         sleep 1001 & done; exec sleep 1' & read line; exit 6"
+    );
+    within(Duration::from_secs(2), PATIENCE, || {
+        let init = Init::new(mode).contained(50).user(NOBODY).options(["--leftovers", "kill"]);
+        let mut running = init.shell(&script).spawn();
+        running.next_line();
+        let start = Instant::now();
+        running.write_line("go");
+        running.wait();
+        let took = start.elapsed();
+        let finished = running.finish();
+        assert_eq!(finished.ending, Ending::Exited(6));
+        took
+    });
 }
 
 /// The inner of two sextons has a child from before it starts its program.

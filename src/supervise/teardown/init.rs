@@ -57,10 +57,13 @@ impl Teardown for Init {
         self.next_look = Some(now + LOOK);
         // As long as they die there is nothing to look for.
         if !std::mem::take(&mut self.is_dying) {
+            // One that refuses may have started others that do not.
+            let _ = signals::send_to_namespace(Signal::KILL);
             // Everything in the namespace is to end: a PID that is another process's by now is no mistake.
-            let kill = |process: &Process| signals::send(process.pid, Signal::KILL, None);
+            let refuses =
+                |process: &Process| signals::send(process.pid, Signal::KILL, None) == Err(Errno::EPERM);
             let left = self.descendants();
-            self.is_refused = !left.is_empty() && left.iter().map(kill).all(|sent| sent == Err(Errno::EPERM));
+            self.is_refused = !left.is_empty() && left.iter().all(refuses);
         }
     }
 
