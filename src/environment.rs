@@ -15,12 +15,10 @@ pub type Entry = Cow<'static, CStr>;
 pub struct Environment(Rc<Vec<Entry>>);
 
 impl Environment {
-    /// An environment with these entries.
     pub fn new(entries: Vec<Entry>) -> Environment {
         Environment(Rc::new(entries))
     }
 
-    /// The entries.
     pub fn entries(&self) -> &[Entry] {
         &self.0
     }

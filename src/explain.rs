@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::iter;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -17,23 +16,40 @@ use crate::users::Identity;
 
 /// The plan for people: a line for each decision.
 pub fn text(plan: &Plan) -> String {
+    let config = &plan.config;
+    let (_, orphans) = adoption(plan);
+    let (_, group, _) = group(plan);
+    let (_, stops) = stops(plan);
+    let delivery = match config.delivery {
+        Delivery::Program => "the program",
+        Delivery::Group => "the program's process group",
+        Delivery::Tree => "every descendant",
+    };
+    let timeout = config.timeout.map(|after| {
+        let (signal, kill_after) = (config.timeout_signal, Span(config.kill_after_timeout()));
+        format!("{signal} after {}, SIGKILL {kill_after} later, exit status 124", Span(after))
+    });
+    let report = config.report.as_ref().map(|to| match to {
+        ReportTo::Stderr => "to stderr".to_owned(),
+        ReportTo::File(path) => format!("{path:?}"),
+    });
     let program = words(plan).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ");
     let lines = [
         ("program", Some(program)),
         ("user", user(plan)),
-        ("directory", plan.config.directory.as_ref().map(|directory| format!("{directory:?}"))),
+        ("directory", config.directory.as_ref().map(|directory| format!("{directory:?}"))),
         ("environment", Some(format!("{} variables", plan.environment.entries().len()))),
-        ("orphans", Some(adoption(plan).to_owned())),
-        ("process group", Some(group(plan).to_owned())),
-        ("when it stops", Some(stops(plan).to_owned())),
-        ("signals go to", Some(delivery(plan).to_owned())),
+        ("orphans", Some(orphans.to_owned())),
+        ("process group", Some(group.to_owned())),
+        ("when it stops", Some(stops.to_owned())),
+        ("signals go to", Some(delivery.to_owned())),
         ("signals", Some(signals(plan))),
         ("stop requests", Some(stop_requests(plan))),
-        ("time-out", plan.config.timeout.map(|after| timeout(after, plan))),
+        ("time-out", timeout),
         ("leftovers", Some(leftovers(plan))),
         ("exit status", Some(exit_status(plan))),
         ("parent's death", plan.parent_death.map(|death| format!("sexton receives {}", death.signal))),
-        ("report", plan.config.report.as_ref().map(report)),
+        ("report", report),
     ];
     lines.into_iter().filter_map(|(name, text)| Some(format!("{name:<15} {}\n", text?))).collect()
 }
@@ -57,44 +73,43 @@ fn user(plan: &Plan) -> Option<String> {
     Some(format!("{user}{privileges}"))
 }
 
-fn adoption(plan: &Plan) -> &'static str {
+/// The word for programs and the sentence for people.
+fn adoption(plan: &Plan) -> (&'static str, &'static str) {
     match plan.adoption {
-        Adoption::Init => "come to sexton, which is PID 1, and are reaped",
+        Adoption::Init => ("init", "come to sexton, which is PID 1, and are reaped"),
         Adoption::Subreaper { required: true } => {
-            "come to sexton as a child subreaper; sexton fails if the kernel refuses"
+            ("subreaper", "come to sexton as a child subreaper; sexton fails if the kernel refuses")
         }
         Adoption::Subreaper { required: false } => {
-            "come to sexton as a child subreaper; sexton warns if the kernel refuses"
+            ("subreaper", "come to sexton as a child subreaper; sexton warns if the kernel refuses")
         }
-        Adoption::None => "do not come to sexton",
+        Adoption::None => ("none", "do not come to sexton"),
     }
 }
 
-fn group(plan: &Plan) -> &'static str {
+/// The word for programs and the sentence for people, and whether the program gets the terminal.
+fn group(plan: &Plan) -> (&'static str, &'static str, bool) {
     match plan.group {
-        Group::Shared => "sexton's",
-        Group::Own { terminal: None } => "its own",
-        Group::Session(Session { terminal: None, .. }) => "its own, in a session of its own",
-        Group::Session(Session { terminal: Some(_), .. }) => {
-            "its own, in a session of its own that gets the terminal"
+        Group::Shared => ("shared", "sexton's", false),
+        Group::Own { terminal: None } => ("own", "its own", false),
+        Group::Own { terminal: Some(_) } => ("own", "its own, and the terminal is handed to it", true),
+        Group::Session(Session { terminal: None, .. }) => {
+            ("session", "its own, in a session of its own", false)
         }
-        Group::Own { terminal: Some(_) } => "its own, and the terminal is handed to it",
+        Group::Session(Session { terminal: Some(_), .. }) => {
+            ("session", "its own, in a session of its own that gets the terminal", true)
+        }
     }
 }
 
-fn stops(plan: &Plan) -> &'static str {
+/// The word for programs and the sentence for people.
+fn stops(plan: &Plan) -> (&'static str, &'static str) {
     match plan.stops {
-        Stops::Follow => "sexton stops too, so that the shell sees it, and is continued with it",
-        Stops::Undo => "it is continued at once, since nobody else could do so; but not after SIGSTOP",
-        Stops::Leave => "it stays stopped until somebody continues it",
-    }
-}
-
-fn delivery(plan: &Plan) -> &'static str {
-    match plan.config.delivery {
-        Delivery::Program => "the program",
-        Delivery::Group => "the program's process group",
-        Delivery::Tree => "every descendant",
+        Stops::Follow => ("follow", "sexton stops too, so that the shell sees it, and is continued with it"),
+        Stops::Undo => {
+            ("undo", "it is continued at once, since nobody else could do so; but not after SIGSTOP")
+        }
+        Stops::Leave => ("leave", "it stays stopped until somebody continues it"),
     }
 }
 
@@ -124,11 +139,6 @@ fn stop_requests(plan: &Plan) -> String {
     text
 }
 
-fn timeout(after: Duration, plan: &Plan) -> String {
-    let (signal, kill_after) = (plan.config.timeout_signal, Span(plan.config.kill_after_timeout()));
-    format!("{signal} after {}, SIGKILL {kill_after} later, exit status 124", Span(after))
-}
-
 fn leftovers(plan: &Plan) -> String {
     match plan.config.leftovers {
         _ if plan.adoption == Adoption::None => "are left, since orphans do not come to sexton".to_owned(),
@@ -151,45 +161,39 @@ fn exit_status(plan: &Plan) -> String {
     format!("the program's; {signaled}{}", remaps.collect::<String>())
 }
 
-fn report(to: &ReportTo) -> String {
-    match to {
-        ReportTo::Stderr => "to stderr".to_owned(),
-        ReportTo::File(path) => format!("{path:?}"),
-    }
-}
-
 /// The plan as one JSON object. Durations are seconds; what was not asked for is null.
 pub fn json(plan: &Plan) -> Value {
     // Names only: people show plans to one another, and values may be secret.
     let variables = plan.environment.entries().iter().map(|entry| String::from_utf8_lossy(key_of(entry)));
+    let (adoption, _) = adoption(plan);
+    let (group, _, gets_terminal) = group(plan);
+    let (stops, _) = stops(plan);
     json!({
         "version": 1,
         "program": words(plan).map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
-        "user": plan.identity.as_ref().map(json_user),
+        "user": plan.identity.as_ref().map(|identity| json!({
+            "user": identity.user.as_raw(),
+            "name": identity.name,
+            "group": identity.group.as_raw(),
+            "groups": identity.groups.iter().map(|group| group.as_raw()).collect::<Vec<_>>(),
+            "home": identity.home,
+        })),
         "no_new_privs": plan.config.no_new_privs,
         "directory": plan.config.directory.as_ref().map(|directory| directory.to_string_lossy()),
         "environment": variables.collect::<Vec<_>>(),
-        "adoption": match plan.adoption {
-            Adoption::Init => "init",
-            Adoption::Subreaper { .. } => "subreaper",
-            Adoption::None => "none",
-        },
-        "group": match plan.group {
-            Group::Shared => "shared",
-            Group::Own { .. } => "own",
-            Group::Session { .. } => "session",
-        },
-        "terminal_handed_over": matches!(plan.group, Group::Own { terminal: Some(_) } | Group::Session(Session { terminal: Some(_), .. })),
-        "stops": match plan.stops {
-            Stops::Follow => "follow",
-            Stops::Undo => "undo",
-            Stops::Leave => "leave",
-        },
+        "adoption": adoption,
+        "group": group,
+        "terminal_handed_over": gets_terminal,
+        "stops": stops,
         "deliver": plan.config.delivery.to_string(),
         "signals": Signal::all().map(|signal| json_signal(signal, plan)).collect::<Vec<_>>(),
         "stop_delay": plan.config.stop_delay.as_secs_f64(),
         "kill_after": plan.config.kill_after.map(|time| time.as_secs_f64()),
-        "timeout": plan.config.timeout.map(|after| json_timeout(after, plan)),
+        "timeout": plan.config.timeout.map(|after| json!({
+            "after": after.as_secs_f64(),
+            "signal": plan.config.timeout_signal.to_string(),
+            "kill_after": plan.config.kill_after_timeout().as_secs_f64(),
+        })),
         "leftovers": plan.config.leftovers.to_string(),
         "grace": plan.config.grace.as_secs_f64(),
         "remaps": plan.config.remaps.iter().map(|remap| json!({ "code": remap.code, "new": remap.new })).collect::<Vec<_>>(),
@@ -199,16 +203,6 @@ pub fn json(plan: &Plan) -> Value {
             ReportTo::Stderr => "-".into(),
             ReportTo::File(path) => path.to_string_lossy(),
         }),
-    })
-}
-
-fn json_user(identity: &Identity) -> Value {
-    json!({
-        "user": identity.user.as_raw(),
-        "name": identity.name,
-        "group": identity.group.as_raw(),
-        "groups": identity.groups.iter().map(|group| group.as_raw()).collect::<Vec<_>>(),
-        "home": identity.home,
     })
 }
 
@@ -225,13 +219,5 @@ fn json_signal(signal: Signal, plan: &Plan) -> Value {
         "fate": fate,
         "sent": sent.map(|sent| sent.to_string()),
         "stop_request": plan.config.stop_signals.contains(signal),
-    })
-}
-
-fn json_timeout(after: Duration, plan: &Plan) -> Value {
-    json!({
-        "after": after.as_secs_f64(),
-        "signal": plan.config.timeout_signal.to_string(),
-        "kill_after": plan.config.kill_after_timeout().as_secs_f64(),
     })
 }

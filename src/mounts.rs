@@ -8,11 +8,9 @@ use std::path::PathBuf;
 /// A mount: one line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Its number.
     pub id: u32,
     /// Which directory of the file system is mounted; `/` for all of it.
     pub root: PathBuf,
-    /// Where it is mounted.
     pub point: PathBuf,
     /// The kind of file system: `ext4`, `cgroup2`.
     pub kind: String,

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs;
-use std::str::FromStr;
+use std::str::{FromStr, Split};
 
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
@@ -22,10 +22,7 @@ impl FromStr for UserWish {
     type Err = String;
 
     fn from_str(word: &str) -> Result<UserWish, String> {
-        let (user, group) = match word.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
-            None => (word, None),
-        };
+        let (user, group) = word.split_once(':').map_or((word, None), |(user, group)| (user, Some(group)));
         if user.is_empty() || group.is_some_and(|group| group.is_empty() || group.contains(':')) {
             return Err(format!(
                 "{word:?} is not USER[:GROUP]; write names or numbers: app, app:staff, 1000:1000"
@@ -45,9 +42,7 @@ impl fmt::Display for UserWish {
 /// Whom the program is to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The user.
     pub user: Uid,
-    /// The group.
     pub group: Gid,
     /// The supplementary groups: those in /etc/group that list the user, or none where a group was given.
     pub groups: Vec<Gid>,
@@ -124,7 +119,6 @@ pub struct Users {
 }
 
 impl Users {
-    /// Reads the files.
     #[cold]
     #[inline(never)]
     pub fn read() -> Users {
@@ -136,44 +130,39 @@ impl Users {
         Users { passwd: read(PASSWD), group: read(GROUP), own: (geteuid(), getegid()) }
     }
 
-    /// Looks up the user that is meant.
     #[cold]
     #[inline(never)]
     pub fn look_up(&self, wish: &UserWish) -> Result<Identity, UserError> {
         let number = number(&wish.user);
         // A name may be made of digits. As with chown(1), a name comes before a number.
         let by_name = self.passwd_entries().find(|entry| entry.name == wish.user);
-        let (user, entry) = match (by_name, number) {
-            (Some(entry), _) => (entry.user, Some(entry)),
-            (None, Some(number)) => (number, self.passwd_entries().find(|entry| entry.user == number)),
-            (None, None) => return Err(unknown("user", &wish.user, PASSWD, &self.passwd)),
-        };
+        let entry = by_name.or_else(|| self.passwd_entries().find(|entry| Some(entry.user) == number));
+        let user = entry.as_ref().map(|entry| entry.user).or(number);
+        let user = user.ok_or_else(|| unknown("user", &wish.user, PASSWD, &self.passwd))?;
         let (group, groups) = match (&wish.group, &entry) {
             (Some(group), _) => (self.group(group)?, Vec::new()),
-            (None, Some(entry)) => (Gid::from_raw(entry.group), self.groups_of(&entry.name)),
+            (None, Some(entry)) => (entry.group, self.groups_of(entry.name)),
             (None, None) => return Err(UserError::GroupIsMissing(user)),
         };
-        let (name, home) = match entry {
-            Some(entry) => (entry.name, entry.home),
-            None => (user.to_string(), String::new()),
-        };
-        let home = if home.is_empty() { "/".to_owned() } else { home };
+        let name = entry.as_ref().map_or(user.to_string(), |entry| entry.name.to_owned());
+        let home = entry.map(|entry| entry.home).filter(|home| !home.is_empty()).unwrap_or("/").to_owned();
         let user = Uid::from_raw(user);
         let is_own = !user.is_root() && (user, group) == self.own;
         Ok(Identity { user, group, groups, is_own, name, home })
     }
 
-    fn passwd_entries(&self) -> impl Iterator<Item = PasswdEntry> {
-        entries(&self.passwd).filter_map(PasswdEntry::parse)
+    fn passwd_entries(&self) -> impl Iterator<Item = PasswdEntry<'_>> {
+        entries(&self.passwd).filter_map(|(name, user, mut fields)| {
+            let group = Gid::from_raw(number(fields.next()?)?);
+            let (_comment, home) = (fields.next(), fields.next().unwrap_or(""));
+            Some(PasswdEntry { name, user, group, home })
+        })
     }
 
     /// Name, number and members of each group.
     fn group_entries(&self) -> impl Iterator<Item = (&str, Gid, &str)> {
-        entries(&self.group).filter_map(|line| {
-            let mut fields = line.split(':');
-            let (name, _password) = (fields.next()?, fields.next()?);
-            Some((name, Gid::from_raw(number(fields.next()?)?), fields.next().unwrap_or("")))
-        })
+        entries(&self.group)
+            .map(|(name, group, mut fields)| (name, Gid::from_raw(group), fields.next().unwrap_or("")))
     }
 
     fn group(&self, wish: &str) -> Result<Gid, UserError> {
@@ -188,11 +177,16 @@ impl Users {
     }
 }
 
-/// The lines of a file without comments, and without `+name` and `-name`, instructions to the old "compat" service of
+/// Name, number and the further fields of each line of a file, without comments, and without `+name` and `-name`, instructions to the old "compat" service of
 /// nsswitch.conf(5). glibc's "files" service takes neither of these for a user (getpwuid(3)), and a commented-out user
 /// must not exist.
-fn entries(file: &Result<String, String>) -> impl Iterator<Item = &str> {
-    file.iter().flat_map(|file| file.lines()).filter(|line| !line.starts_with(['#', '+', '-']))
+fn entries(file: &Result<String, String>) -> impl Iterator<Item = (&str, u32, Split<'_, char>)> {
+    let lines = file.iter().flat_map(|file| file.lines());
+    lines.filter(|line| !line.starts_with(['#', '+', '-'])).filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _password) = (fields.next()?, fields.next()?);
+        Some((name, number(fields.next()?)?, fields))
+    })
 }
 
 fn unknown(what: &'static str, name: &str, file: &'static str, read: &Result<String, String>) -> UserError {
@@ -207,21 +201,11 @@ fn number(word: &str) -> Option<u32> {
 }
 
 /// A line of passwd(5).
-struct PasswdEntry {
-    name: String,
+struct PasswdEntry<'a> {
+    name: &'a str,
     user: u32,
-    group: u32,
-    home: String,
-}
-
-impl PasswdEntry {
-    fn parse(line: &str) -> Option<PasswdEntry> {
-        let mut fields = line.split(':');
-        let (name, _password) = (fields.next()?, fields.next()?);
-        let (user, group) = (number(fields.next()?)?, number(fields.next()?)?);
-        let (_comment, home) = (fields.next(), fields.next().unwrap_or(""));
-        Some(PasswdEntry { name: name.to_owned(), user, group, home: home.to_owned() })
-    }
+    group: Gid,
+    home: &'a str,
 }
 
 #[cfg(test)]

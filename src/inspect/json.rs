@@ -57,7 +57,7 @@ fn process(inspection: &Inspection<'_>, node: &Node<'_>) -> Value {
         "name": printable(&process.name),
         "state": char::from(process.state).to_string(),
         "state_word": state_word(process),
-        "age_seconds": inspection.clock.age(process).as_millis() as f64 / 1000.0,
+        "age_seconds": inspection.age(process).as_millis() as f64 / 1000.0,
         "adopted": node.adopted,
     })
 }

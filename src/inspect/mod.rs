@@ -63,7 +63,8 @@ struct Inspection<'a> {
     graves: Vec<Graves<'a>>,
     stuck: Vec<Stuck<'a>>,
     limits: Limits,
-    clock: Clock,
+    since_boot: Duration,
+    ticks_in_a_second: u64,
     myself: Pid,
 }
 
@@ -88,17 +89,25 @@ impl Inspection<'_> {
         } else {
             Verdict::Healthy
         };
-        let stuck = sample.seen.iter().filter(|seen| seen.lasting && seen.process.state == b'D');
+        let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
+        let hanging = sample.seen.iter().filter(|seen| seen.lasting && seen.process.state == b'D');
         Inspection {
             sample,
             verdict,
             tree,
             graves,
-            stuck: stuck.map(|seen| Stuck::look(&seen.process)).collect(),
+            stuck: hanging.map(|seen| stuck(&seen.process)).collect(),
             limits: Limits::read(sample),
-            clock: Clock::read(),
+            since_boot: clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from),
+            ticks_in_a_second: ticks.filter(|ticks| *ticks > 0).unwrap_or(100),
             myself: getpid(),
         }
+    }
+
+    /// /proc has a process's start in ticks since boot.
+    fn age(&self, process: &Process) -> Duration {
+        let started = Duration::from_millis(process.started.saturating_mul(1000) / self.ticks_in_a_second);
+        self.since_boot.saturating_sub(started)
     }
 }
 
@@ -112,36 +121,14 @@ struct Stuck<'a> {
     stack: Vec<String>,
 }
 
-impl Stuck<'_> {
-    fn look(process: &Process) -> Stuck<'_> {
-        let read = |file| fs::read_to_string(format!("/proc/{}/{file}", process.pid)).unwrap_or_default();
-        // Without permission it reads "0".
-        let waits_in = Some(read("wchan")).filter(|name| !matches!(name.as_str(), "" | "0"));
-        // A line: [<0>] io_schedule+0x46/0x80
-        let function = |line: &str| Some(line.split_whitespace().nth(1)?.split('+').next()?.to_owned());
-        let stack = read("stack").lines().filter_map(function).collect();
-        Stuck { process, waits_in, stack }
-    }
-}
-
-/// Turns a process's start, in ticks since boot, into its age.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    since_boot: Duration,
-    ticks_in_a_second: u64,
-}
-
-impl Clock {
-    fn read() -> Clock {
-        let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-        let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
-        Clock { since_boot, ticks_in_a_second: ticks.filter(|ticks| *ticks > 0).unwrap_or(100) }
-    }
-
-    fn age(&self, process: &Process) -> Duration {
-        let started = Duration::from_millis(process.started.saturating_mul(1000) / self.ticks_in_a_second);
-        self.since_boot.saturating_sub(started)
-    }
+fn stuck(process: &Process) -> Stuck<'_> {
+    let read = |file| fs::read_to_string(format!("/proc/{}/{file}", process.pid)).unwrap_or_default();
+    // Without permission it reads "0".
+    let waits_in = Some(read("wchan")).filter(|name| !matches!(name.as_str(), "" | "0"));
+    // A line: [<0>] io_schedule+0x46/0x80
+    let function = |line: &str| Some(line.split_whitespace().nth(1)?.split('+').next()?.to_owned());
+    let stack = read("stack").lines().filter_map(function).collect();
+    Stuck { process, waits_in, stack }
 }
 
 /// What a state's letter stands for (proc_pid_stat(5)).

@@ -139,7 +139,7 @@ impl Page {
             process.pid,
             char::from(process.state),
             state_word(process),
-            age(inspection.clock.age(process)),
+            age(inspection.age(process)),
             self.branch(node.depth),
             printable(&process.name),
             notes(inspection, node),
