@@ -43,7 +43,6 @@ impl FromStr for Format {
     }
 }
 
-/// The verbosity that logs everything.
 pub const EVERYTHING: i32 = 3;
 /// The verbosity that logs only why sexton cannot go on.
 pub const ERRORS_ONLY: i32 = -1;
@@ -75,54 +74,44 @@ impl LogSettings {
         Ok(LogSettings { level, directives: Some(directives.to_owned()), format })
     }
 
+    /// env_logger's logger, built for the first event that gets past `log`'s own check of the level: most runs log
+    /// nothing.
     #[cold]
     #[inline(never)]
-    fn logger(&self) -> Logger {
-        let mut builder = Builder::new();
-        match &self.directives {
-            Some(directives) => builder.parse_filters(directives),
-            None => builder.filter_level(self.level),
-        };
-        let Format(lines) = self.format;
-        builder.format(move |to, record| {
-            to.write_all(lines(record.level(), &record.args().to_string()).as_bytes())
-        });
-        builder.target(Target::Pipe(Box::new(Stderr))).build()
+    fn logger(&self) -> &'static Logger {
+        LOGGER.get_or_init(|| {
+            let mut builder = Builder::new();
+            match &self.directives {
+                Some(directives) => builder.parse_filters(directives),
+                None => builder.filter_level(self.level),
+            };
+            let Format(lines) = self.format;
+            builder.format(move |to, record| {
+                to.write_all(lines(record.level(), &record.args().to_string()).as_bytes())
+            });
+            builder.target(Target::Pipe(Box::new(Stderr))).build()
+        })
     }
 }
 
 /// Sets the logger up; only the first call counts.
 pub fn init(settings: LogSettings) {
-    let level = settings.level;
-    if LAZY.settings.set(settings).is_ok() && log::set_logger(&LAZY).is_ok() {
-        log::set_max_level(level);
+    let settings = SETTINGS.get_or_init(|| settings);
+    if log::set_logger(settings).is_ok() {
+        log::set_max_level(settings.level);
     }
 }
 
-/// env_logger's logger, built for the first event that gets past `log`'s own check of the level: most runs log nothing.
-struct Lazy {
-    settings: OnceLock<LogSettings>,
-    logger: OnceLock<Logger>,
-}
+static SETTINGS: OnceLock<LogSettings> = OnceLock::new();
+static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-static LAZY: Lazy = Lazy { settings: OnceLock::new(), logger: OnceLock::new() };
-
-impl Lazy {
-    fn logger(&self) -> Option<&Logger> {
-        let settings = self.settings.get()?;
-        Some(self.logger.get_or_init(|| settings.logger()))
-    }
-}
-
-impl Log for Lazy {
+impl Log for LogSettings {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.logger().is_some_and(|logger| logger.enabled(metadata))
+        self.logger().enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if let Some(logger) = self.logger() {
-            logger.log(record);
-        }
+        self.logger().log(record);
     }
 
     fn flush(&self) {}

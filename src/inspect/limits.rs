@@ -21,11 +21,6 @@ impl Usage {
     pub fn is_near(self) -> bool {
         self.limit.is_some_and(|limit| self.used.saturating_mul(5) >= limit.saturating_mul(4))
     }
-
-    /// How many more there may be.
-    fn room(self) -> u64 {
-        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.used))
-    }
 }
 
 #[derive(Debug)]
@@ -83,8 +78,9 @@ fn cgroup() -> Option<Cgroup> {
         let above = directory.ancestors().take_while(|above| above.starts_with(&mount));
         above.filter_map(read).collect::<Vec<_>>()
     });
+    let room = |usage: Usage| usage.limit.map_or(u64::MAX, |limit| limit.saturating_sub(usage.used));
     // The first of several without a limit.
-    with_those_above.min_by_key(|group| group.usage.room())
+    with_those_above.min_by_key(|group| room(group.usage))
 }
 
 /// The mount and the directory of the cgroup that a line of /proc/PID/cgroup is about (cgroups(7)):

@@ -54,7 +54,6 @@ pub fn inspect(form: Form) -> Result<(String, u8), String> {
 /// The exit status when something, or everything, could not be seen.
 pub const COULD_NOT_LOOK: u8 = 2;
 
-/// What was found.
 #[derive(Debug)]
 struct Inspection<'a> {
     sample: &'a Sample,

@@ -9,7 +9,6 @@ use super::tree::INIT;
 use crate::mounts;
 use crate::process_tree::{self, Proc, Process};
 
-/// A process that was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub process: Process,
@@ -20,7 +19,6 @@ pub struct Seen {
     pub lasting: bool,
 }
 
-/// All processes that were seen.
 #[derive(Debug)]
 pub struct Sample {
     /// They are in the order of their PIDs.

@@ -20,7 +20,6 @@ const GOOD: &str = "\x1b[1;32m";
 const BAD: &str = "\x1b[1;31m";
 const WARNING: &str = "\x1b[33m";
 
-/// The whole text.
 pub fn render(inspection: &Inspection<'_>) -> String {
     let mut page = Page::for_stdout();
     page.verdict(inspection);
