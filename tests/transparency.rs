@@ -40,6 +40,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("transparency::t4_works_on_a_read_only_root", reaping, works_on_a_read_only_root);
     suite.in_modes("transparency::t4_works_as_nobody", reaping, works_as_nobody);
     suite.in_modes("transparency::t6_works_without_signalfd", reaping, works_without_signalfd);
+    suite.in_modes("transparency::t6_works_without_waitid", reaping, works_without_waitid);
     suite.in_modes("transparency::t6_works_without_a_free_descriptor", reaping, works_without_descriptors);
     suite.in_modes("transparency::t5_silent_by_default", Mode::ALL, silent_by_default);
     suite.in_modes("transparency::t5_nothing_on_stdout_even_at_vvv", reaping, nothing_on_stdout);
@@ -314,6 +315,11 @@ fn works_without_signalfd(mode: Mode) {
         let warnings: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("signalfd")).collect();
         assert_eq!(warnings.len(), 1, "{refused}: {}", finished.stderr);
     }
+}
+
+fn works_without_waitid(mode: Mode) {
+    sexton_only();
+    does_the_main_job(|| Init::new(mode).world("no-waitid").options(["--warn-on-reap"]));
 }
 
 /// sexton's start takes none, and without a signalfd it waits in another way. (The program is static, and needs none.)

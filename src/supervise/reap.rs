@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::news::{News, Tell};
@@ -101,19 +102,28 @@ impl Reaper {
         if !self.warn && self.session.is_none() {
             return (process::wait_for_child(None), None);
         }
-        let (child, is_dead) = match process::next_change() {
-            Ok(Some(change)) => change,
-            Ok(None) => return (Waited::Nothing, None),
-            Err(_) => return (Waited::NoChildren, None),
+        let dead = loop {
+            match process::next_change() {
+                Ok(Some((child, true))) => break child,
+                // Its death may come at any moment, and must be looked at before it is reaped.
+                Ok(Some((child, false))) => {
+                    if let Some(status) = process::wait_for_stop(child) {
+                        return (Waited::Child(child, status), None);
+                    }
+                }
+                Ok(None) => return (Waited::Nothing, None),
+                Err(Errno::ECHILD) => return (Waited::NoChildren, None),
+                // A sandbox refuses waitid(2).
+                Err(_) => return (process::wait_for_child(None), None),
+            }
         };
-        if is_dead
-            && Some(child) == program
-            && let Some(signal) = self.session.take().and_then(|session| session.part(child))
+        if Some(dead) == program
+            && let Some(signal) = self.session.take().and_then(|session| session.part(dead))
         {
             (self.tell)(&News::Parted(signal));
         }
-        let named = (self.warn && is_dead).then(|| Named::look_up(child));
-        (process::wait_for_child(Some(child)), named)
+        let named = self.warn.then(|| Named::look_up(dead));
+        (process::wait_for_child(Some(dead)), named)
     }
 
     fn count(&mut self, pid: Pid, ending: Ending) {

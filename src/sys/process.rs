@@ -62,6 +62,15 @@ pub fn is_continued(child: Pid) -> bool {
     matches!(look_at_child(libc::P_PID, child.as_raw().unsigned_abs(), libc::WCONTINUED), Ok(Some(_)))
 }
 
+/// Takes the news that a child was stopped or continued. `None` where it is no news any more: it has died, say, and its
+/// death is left for `wait_for_child`.
+pub fn wait_for_stop(child: Pid) -> Option<ChildStatus> {
+    let id = child.as_raw().unsigned_abs();
+    let (_, code, status) = wait_id(libc::P_PID, id, libc::WSTOPPED | libc::WCONTINUED).ok()??;
+    // As waitpid(2) writes it.
+    ChildStatus::from_raw(if code == libc::CLD_CONTINUED { 0xffff } else { status << 8 | 0x7f })
+}
+
 /// A change of a child's state, which stays to be told (waitid(2), WNOWAIT): the child, and `si_code`. `None` where
 /// there are children, and none has changed.
 fn look_at_child(
@@ -69,14 +78,25 @@ fn look_at_child(
     id: libc::id_t,
     changes: libc::c_int,
 ) -> Result<Option<(Pid, libc::c_int)>, Errno> {
+    Ok(wait_id(kind, id, changes | libc::WNOWAIT)?.map(|(child, code, _)| (child, code)))
+}
+
+/// The child, `si_code` and `si_status`, without waiting.
+fn wait_id(
+    kind: libc::idtype_t,
+    id: libc::id_t,
+    options: libc::c_int,
+) -> Result<Option<(Pid, libc::c_int, libc::c_int)>, Errno> {
     // SAFETY: zero bytes are a siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a siginfo_t.
-    let result = unsafe { libc::waitid(kind, id, &raw mut info, changes | libc::WNOHANG | libc::WNOWAIT) };
+    let result = unsafe { libc::waitid(kind, id, &raw mut info, options | libc::WNOHANG) };
     checked(result.into())?;
     // SAFETY: waitid(2) filled in a SIGCHLD's siginfo_t, or left the zeros when there was no child to tell of.
     let child = unsafe { info.si_pid() };
-    Ok((child > 0).then(|| (Pid::from_raw(child), info.si_code)))
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    Ok((child > 0).then(|| (Pid::from_raw(child), info.si_code, status)))
 }
 
 /// Makes this process the parent of every orphan among its descendants, or no longer (PR_SET_CHILD_SUBREAPER(2const)).

@@ -100,6 +100,7 @@ fn take(step: &str) -> Result {
         // As Docker's seccomp profile does.
         "no-unshare" => raw::refuse(libc::SYS_unshare, Errno::EPERM),
         "no-signalfd" => raw::refuse(libc::SYS_signalfd4, Errno::ENOSYS),
+        "no-waitid" => raw::refuse(libc::SYS_waitid, Errno::EPERM),
         "no-fcntl" => raw::refuse(libc::SYS_fcntl, Errno::EPERM),
         "no-ppoll" => raw::refuse(libc::SYS_ppoll, Errno::EPERM),
         "umask" => {
