@@ -1,6 +1,7 @@
 //! Limits programs that fork wildly, by a `pids` cgroup of their own (version 1 or 2).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -27,11 +28,20 @@ impl PidsLimit {
     /// Inside the cgroup `above`. `None` where that is impossible, or `above` does not delegate the controller.
     pub(crate) fn below(above: &Path, limit: u32) -> Option<PidsLimit> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = above.join(format!("sexton-test-{}-{number}", std::process::id()));
-        fs::create_dir(&path).ok()?;
+        let path = loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = above.join(format!("sexton-test-{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                // Another run has the same PID in a PID namespace of its own.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(_) => return None,
+            }
+        };
         let group = PidsLimit { path };
-        fs::write(group.path.join("pids.max"), limit.to_string()).is_ok().then_some(group)
+        // It must be there already: version 1 is mounted below a tmpfs, which takes any file and limits nothing.
+        let mut file = File::options().write(true).open(group.path.join("pids.max")).ok()?;
+        file.write_all(limit.to_string().as_bytes()).is_ok().then_some(group)
     }
 
     pub(crate) fn path(&self) -> &Path {
