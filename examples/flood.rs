@@ -31,6 +31,8 @@ fn main() {
     }
     signals.iter().chain([&libc::SIGTERM]).for_each(|signal| ignore(*signal));
     let target = getppid().as_raw();
+    // In a PID namespace without an init above: for kill(2) that is the own process group.
+    assert!(target != 0, "there is no parent to send to");
     for _ in 0..*sleepers {
         if is_child() {
             loop {

@@ -1,13 +1,15 @@
 //! [R]: orphans are reaped, however many there are, and waiting costs nothing.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::raw::{self, Payload};
 use crate::support::{
-    Ending, Init, Mode, Running, Suite, deadline, find_program, measured, poll, probe, process, sexton_only,
-    skip, under_test, within,
+    Ending, Init, Mode, Running, Suite, TemporaryDirectory, deadline, find_program, measured, poll, probe,
+    process, sexton_only, skip, under_test, within,
 };
 
 pub(crate) fn tests(suite: &mut Suite) {
@@ -24,6 +26,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.alone_in_modes("reaping::r2_signal_latency_in_a_storm", Mode::REAPING, latency_in_a_storm);
     suite.in_modes("reaping::r3_idle_costs_nothing", Mode::REAPING, idle_costs_nothing);
     suite.in_modes("reaping::r4_warning_names_the_orphan", Mode::REAPING, warning_names_the_orphan);
+    suite.alone_in_modes("reaping::r4_pid_name_and_status_belong_together", Mode::REAPING, exact_warnings);
     suite.test("reaping::r4_no_name_is_taken_from_a_foreign_proc", foreign_proc);
 }
 
@@ -239,4 +242,37 @@ fn warning_names_the_orphan(mode: Mode) {
         });
         assert!(told, "no warning names {inner}, sh and 7");
     }
+}
+
+/// Orphans of three makers die while others are looked at. Each is told of once, with what is its own. (In a PID namespace
+/// of their own no PID comes twice.)
+fn exact_warnings(mode: Mode) {
+    const EACH: usize = 3_000;
+    let directory = TemporaryDirectory::new();
+    let told = directory.join("told");
+    let maker = format!("{} --named {EACH}", probe("make_orphans").display());
+    let script =
+        format!("{maker} & {maker} & {maker} & wait; exec {} --keep", probe("print_signals").display());
+    // Into a file, because a pipe may be full.
+    let init =
+        Init::new(mode).contained(2_000).options(["-w"]).world(format!("open=2:w:keep:{}", told.display()));
+    let mut running = init.shell(&script).spawn();
+    let inner = running.ready();
+    only_the_program_is_left(&running, running.program_pid(inner));
+    let told = fs::read_to_string(&told).expect("the init has written to it");
+    let (mut pids, mut wrong) = (BTreeSet::new(), Vec::new());
+    for line in told.lines() {
+        let (_, message) = line.split_once("]: ").unwrap_or_default();
+        let words: Vec<&str> = message.split(|letter: char| !letter.is_alphanumeric()).collect();
+        let numbers: Vec<u32> = words.iter().filter_map(|word| word.parse().ok()).collect();
+        let is_right = matches!(numbers[..], [pid, status] if status == pid % 251
+            && words.contains(&&*format!("o{pid}")) && pids.insert(pid));
+        if !is_right {
+            wrong.push(line);
+        }
+    }
+    let count = wrong.len();
+    wrong.truncate(5);
+    assert_eq!(count, 0, "of {} lines, among them {wrong:#?}", told.lines().count());
+    assert_eq!(pids.len(), 3 * EACH, "each orphan is named");
 }
