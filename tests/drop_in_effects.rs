@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::drop_in::Tool;
+use crate::drop_in::{Tool, called};
 use crate::support::pty::{CTRL_C, CTRL_Z};
 use crate::support::{
     Ending, Init, Mode, Running, Shell, Suite, TemporaryDirectory, Terminal, Wrapper, deadline, poll, probe,
@@ -19,6 +19,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_modes("drop_in::rewrites_are_the_same", modes, same_rewrites);
     suite.test("drop_in::leftovers_fare_the_same", same_leftovers);
     suite.test("drop_in::orphans_come_to_the_same", same_adoption);
+    suite.alone_with("drop_in::dumb_init_parts_from_a_group_in_a_storm", 60, parting);
     suite.in_modes("drop_in::dumb_init_stops_its_session_the_same", modes, same_stops);
     suite.test("drop_in::dumb_init_gives_the_terminal_to_the_program", same_terminal);
     suite.test("drop_in::dumb_init_is_a_job_as_any_other", same_job);
@@ -173,6 +174,29 @@ fn same_adoption() {
         };
         let [original, here] = tool.run_both(seen);
         assert_eq!(original, here, "{name} {options:?}");
+    }
+}
+
+/// When the program has ended, its group gets a last SIGTERM, before the program is reaped and its PID given away. A storm
+/// of orphans goes on meanwhile, among 2,000 that live, which makes every look for a dead child long.
+///
+/// As PID 1 nobody would see the SIGTERM: the kernel ends all with it. So this one is a subreaper from before its exec.
+fn parting(runs: u32) {
+    let (path, directory) = called("dumb-init");
+    let [sleepers, orphans, member] = ["fork_forever", "make_orphans", "print_signals"].map(probe);
+    let (sleepers, orphans, member) = (sleepers.display(), orphans.display(), member.display());
+    let endless = u32::MAX;
+    let script = format!("{sleepers} 2000 >/dev/null; {orphans} {endless} & {member} & read line; exit 3");
+    for run in 1..=runs {
+        let seen = directory.join(&format!("seen-{run}"));
+        let init = init(Mode::Subreaper, &path, &["--"]).contained(2_500).lingering(&seen).world("subreaper");
+        let mut running = init.shell(&script).spawn();
+        running.ready();
+        running.write_line("end");
+        let received = running.received_within(Duration::from_secs(5)).map(|received| received.number);
+        fs::write(seen, "").expect("cannot write into the temporary directory");
+        assert_eq!(received, Some(15), "in run {run} of {runs}");
+        assert_eq!(running.wait(), Ending::Exited(3));
     }
 }
 

@@ -128,6 +128,7 @@ pub(crate) struct Init {
     closed: Vec<i32>,
     read_stderr: bool,
     pids_limit: Option<PidsLimit>,
+    linger: Option<PathBuf>,
 }
 
 /// Who the init's parent is, and whose session it is in.
@@ -157,6 +158,7 @@ impl Init {
             closed: Vec::new(),
             read_stderr: true,
             pids_limit: None,
+            linger: None,
         }
     }
 
@@ -278,6 +280,12 @@ impl Init {
         self
     }
 
+    /// Contained and not PID 1: what is left when it has ended lives on until there is such a file, for 10 s at most.
+    pub(crate) fn lingering(mut self, file: &Path) -> Init {
+        self.linger = Some(file.to_owned());
+        self
+    }
+
     /// Starts it and waits for its end.
     pub(crate) fn run(self) -> Finished {
         self.spawn().finish()
@@ -334,6 +342,9 @@ impl Init {
         let mut step = |words: &[&str]| steps.extend(words.iter().map(|word| (*word).to_owned()));
         if let Some(limit) = &self.pids_limit {
             step(&[&format!("cgroup={}", limit.path().display())]);
+        }
+        if let Some(file) = &self.linger {
+            step(&[&format!("linger={}", file.display())]);
         }
         match self.mode {
             Mode::Child | Mode::Subreaper if self.pids_limit.is_some() => {

@@ -89,6 +89,10 @@ fn take(step: &str) -> Result {
             Ok(())
         }
         "keeper" => return start_keeper(),
+        "linger" => {
+            _ = LINGER.set(PathBuf::from(value));
+            Ok(())
+        }
         "orphan" => return become_orphan(),
         "unshare" => return unshare_namespaces(value),
         "mount" => return change_mounts(value),
@@ -110,6 +114,8 @@ fn take(step: &str) -> Result {
             Ok(())
         }
         held_call::HOLD => held_call::install().map(|listener| report(&format!("listener {listener}"))),
+        // exec keeps it.
+        "subreaper" => raw::become_subreaper(),
         "nice" => raw::set_niceness(number()?),
         "limit" => return limit(value),
         "user" => become_user(number()?.cast_unsigned()),
@@ -155,6 +161,9 @@ fn fork_and_wait() -> Result {
     report(&format!("init {child}"));
     let status = wait_or_kill(child).map_err(|error| error.to_string())?;
     if let Some(keeper) = KEEPER.get() {
+        if let Some(path) = LINGER.get() {
+            try_poll(Duration::from_secs(10), || path.exists().then_some(()));
+        }
         report(&format!("survivors {}", survivors()));
         raw::kill(keeper.as_raw(), libc::SIGKILL).map_err(|error| error.to_string())?;
         // The kernel lets go of PID 1 when all others in its namespace are gone.
@@ -166,6 +175,8 @@ fn fork_and_wait() -> Result {
 
 static CGROUP: OnceLock<PathBuf> = OnceLock::new();
 static KEEPER: OnceLock<Pid> = OnceLock::new();
+/// What the init leaves behind lives on until there is such a file, for 10 s at most.
+static LINGER: OnceLock<PathBuf> = OnceLock::new();
 
 /// Starts a PID 1 for the new PID namespace. It reaps, and everything in the namespace ends with it: this contains an
 /// init that is not PID 1.
