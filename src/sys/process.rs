@@ -1,4 +1,7 @@
-//! Children: making them and waiting for them; this process's place above them.
+//! Processes: making children and waiting for them; handles of others; this process's place among them.
+
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -97,6 +100,33 @@ fn wait_id(
     // SAFETY: as above.
     let status = unsafe { info.si_status() };
     Ok((child > 0).then(|| (Pid::from_raw(child), info.si_code, status)))
+}
+
+/// A process that cannot be mistaken for another, also when its PID is given away (pidfd_open(2)).
+#[derive(Debug)]
+pub struct Handle(OwnedFd);
+
+impl Handle {
+    /// Takes hold of the process that has this PID now.
+    pub fn open(pid: Pid) -> Result<Handle, Errno> {
+        let no_flags = 0;
+        // SAFETY: takes two integers.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), no_flags) };
+        let descriptor = checked(result)? as i32;
+        // SAFETY: the kernel has just given it to us alone.
+        Ok(Handle(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    }
+
+    /// Sends it a signal.
+    pub fn send(&self, signal: Signal) -> Result<(), Errno> {
+        let (no_info, no_flags) = (ptr::null::<libc::siginfo_t>(), 0);
+        let descriptor = self.0.as_raw_fd();
+        // SAFETY: takes integers, and null for a siginfo_t like kill(2)'s.
+        let result = unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, descriptor, signal.as_raw(), no_info, no_flags)
+        };
+        checked(result).map(drop)
+    }
 }
 
 /// Makes this process the parent of every orphan among its descendants, or no longer (PR_SET_CHILD_SUBREAPER(2const)).

@@ -103,7 +103,7 @@ impl Subreaper {
         if process.parent == self.myself {
             return all.iter().try_for_each(|signal| signals::send(process.pid, *signal, None));
         }
-        let handle = signals::Handle::open(process.pid)?;
+        let handle = process::Handle::open(process.pid)?;
         match Process::look_up(process.pid) {
             Some(now) if now.is_same_as(process) => all.iter().try_for_each(|signal| handle.send(*signal)),
             _ => Err(Errno::ESRCH),
@@ -147,7 +147,7 @@ impl Subreaper {
         // Each as soon as it is found: hundreds that keep the processors busy let sexton get on only slowly.
         for pid in process_tree::pids().into_iter().flatten() {
             // Before it is looked at: so what is seen is this one's, or this one is gone and gets nothing.
-            let handle = signals::Handle::open(pid);
+            let handle = process::Handle::open(pid);
             let Some(process) = Process::look_up(pid) else { continue };
             if self.is_stranger(&process) {
             } else if !known.contains(&process.parent) {
