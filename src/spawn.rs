@@ -91,12 +91,13 @@ pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
 #[inline(never)]
 pub fn explain(plan: &Plan, image: &Image, candidate: usize, errno: Errno) -> ExecFailure {
     let candidates = image.candidates.iter().map(|file| as_seen_from_here(plan, file)).collect();
-    let image = &Image { candidates, ..image.clone() };
     let attempt = Attempt {
         program: &plan.config.program,
         path: plan.environment.get(b"PATH"),
         default_path: DEFAULT_PATH,
-        image,
+        candidates,
+        arguments: &image.arguments,
+        environment: &plan.environment,
         candidate,
         errno,
         directory: plan.config.directory.as_deref().unwrap_or(Path::new("")),

@@ -9,7 +9,7 @@ mod near;
 mod path_walk;
 mod reason;
 
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::iter;
@@ -25,9 +25,9 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use self::contents::Contents;
 use self::path_walk::{follow, is_refused, or_here};
 use self::reason::{Hint, Reason, Restricted};
+use crate::environment::Environment;
 use crate::mounts;
 use crate::status::{CANNOT_EXECUTE, NOT_FOUND};
-use crate::sys::exec::Image;
 
 /// A program that could not be executed, and why. It displays as a line that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +89,12 @@ pub struct Attempt<'a> {
     pub path: Option<&'a [u8]>,
     /// Where it is looked for when PATH is unset.
     pub default_path: &'a [u8],
-    /// What was tried.
-    pub image: &'a Image,
+    /// The files that were tried.
+    pub candidates: Vec<CString>,
+    /// The arguments, the program's name first.
+    pub arguments: &'a [CString],
+    /// The environment.
+    pub environment: &'a Environment,
     /// The index of the candidate that failed.
     pub candidate: usize,
     /// The kernel's reason.
@@ -113,7 +117,7 @@ impl Attempt<'_> {
 
     /// The candidate that the failure is about. One that exists comes before all that do not.
     fn culprit(&self) -> Option<&CStr> {
-        let mut all = self.image.candidates.iter().map(|candidate| candidate.as_c_str());
+        let mut all = self.candidates.iter().map(|candidate| candidate.as_c_str());
         let failed = all.clone().nth(self.candidate);
         let is_searched = !self.program.as_bytes().contains(&b'/');
         if !is_searched || !matches!(self.errno, Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) {
@@ -125,9 +129,7 @@ impl Attempt<'_> {
 
     fn reason(&self, candidate: &CStr) -> Reason {
         match self.errno {
-            Errno::E2BIG => {
-                argument_size::reason(candidate, &self.image.arguments, self.image.environment.entries())
-            }
+            Errno::E2BIG => argument_size::reason(candidate, self.arguments, self.environment.entries()),
             Errno::ETXTBSY => Reason::BeingWritten,
             Errno::ENOMEM => Reason::OutOfMemory,
             Errno::EAGAIN => Reason::TooManyProcesses,
