@@ -250,7 +250,7 @@ impl SignalQueue {
     }
 }
 
-/// The longest timeout that is passed to ppoll(2): a `timespec` may have 32 bits, and `--grace infinity` is longer.
+/// The longest timeout that is passed to ppoll(2): a `timespec` may have 32 bits, and `--grace 4000000000` is more.
 const LONGEST_WAIT: Duration = Duration::from_secs(1 << 30);
 
 /// Waits until one of them is ready, or the time is over.
