@@ -179,9 +179,4 @@ impl<'a> Job<'a> {
             effects.push(Effect::Continue);
         }
     }
-
-    /// The program has ended, or is being killed: no stop is undone any more.
-    pub fn over(&mut self) {
-        self.undo_at = None;
-    }
 }

@@ -175,7 +175,6 @@ impl<'a> Lifetime<'a> {
 
     /// The program ended, and is reaped. `leftovers` says whether it may have left descendants.
     pub fn program_ended(&mut self, ending: Ending, leftovers: bool, now: &Now, effects: &mut Effects) {
-        self.job.over();
         let was_killed = matches!(self.phase, Phase::KillingProgram { .. });
         let held = self.held.take();
         match self.config.leftovers {
@@ -271,7 +270,6 @@ impl<'a> Lifetime<'a> {
         }
         if self.kill_at.take_if(|at| is_over(*at)).is_some() {
             self.phase = Phase::KillingProgram { patience: Patience::from(now) };
-            self.job.over();
             effects.push(Effect::Kill { because: Escalation::TimeOver });
         }
     }
