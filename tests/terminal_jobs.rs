@@ -19,6 +19,11 @@ pub(crate) fn tests(suite: &mut Suite) {
     suite.in_shells("terminal::j3_fg_continues_the_program_once", &[Shell::Bash, Shell::Zsh], one_cont);
     suite.in_shells("terminal::j3_two_jobs", all, two_jobs);
     suite.in_shells("terminal::j4_an_orphaned_job_does_not_stop", &[Shell::Bash, Shell::Dash], orphaned);
+    suite.in_shells(
+        "terminal::j3_a_stopped_orphan_is_continued",
+        &[Shell::Bash, Shell::Dash],
+        continued_orphan,
+    );
     suite.in_shells("terminal::j4_a_stopped_job_that_is_orphaned", &[Shell::Bash], orphaned_while_stopped);
     // dash does not pass SIGHUP on to its jobs.
     let polite = &[Shell::Bash, Shell::Zsh];
@@ -195,9 +200,8 @@ fn program_of(session: i32) -> Option<process::Process> {
     })
 }
 
-/// The job's group is orphaned. The kernel then neither stops it (`get_signal`) nor lets it wait for the terminal
-/// (`job_control` in n_tty): reading is an error.
-fn orphaned(terminal: &mut Terminal) {
+/// Starts a job whose group is orphaned, with a program that watches for SIGUSR1.
+fn start_orphan(terminal: &mut Terminal) -> process::Process {
     terminal.ignore_screen();
     terminal.command("(trap '' HUP; $W $P watch=USR1 wait=1 tty say=over >/tmp/orphan.$$ & )");
     let session = terminal.running.pid;
@@ -211,9 +215,11 @@ fn orphaned(terminal: &mut Terminal) {
         let alien = |pid: &i32| process::Process::find(*pid).is_none_or(|parent| parent.session != session);
         parents.iter().any(alien).then_some(())
     });
-    for signal in [libc::SIGTSTP, libc::SIGTTOU] {
-        terminal.send(-program.group, signal);
-    }
+    program
+}
+
+fn end_orphan(terminal: &mut Terminal, program: &process::Process) {
+    let session = terminal.running.pid;
     terminal.send(program.pid, libc::SIGUSR1);
     poll("the program has ended", || program_of(session).is_none().then_some(()));
     let file = format!("/tmp/orphan.{session}");
@@ -222,6 +228,31 @@ fn orphaned(terminal: &mut Terminal) {
     assert!(text.starts_with("got SIGUSR1\ncannot read") && text.ends_with("over\n"), "{text}");
     terminal.note(text);
     terminal.command("$P place");
+}
+
+/// The kernel neither stops an orphaned group (`get_signal`) nor lets it wait for the terminal (`job_control` in n_tty):
+/// reading is an error.
+fn orphaned(terminal: &mut Terminal) {
+    let program = start_orphan(terminal);
+    for signal in [libc::SIGTSTP, libc::SIGTTOU] {
+        terminal.send(-program.group, signal);
+    }
+    end_orphan(terminal, &program);
+}
+
+/// SIGSTOP stops the program alone. SIGCONT is sent to the process that the shell started.
+fn continued_orphan(terminal: &mut Terminal) {
+    let program = start_orphan(terminal);
+    terminal.send(program.pid, libc::SIGSTOP);
+    poll("the program is stopped", || process::Process::find(program.pid)?.state.eq(&'T').then_some(()));
+    let all = process::all();
+    let in_group = |pid: i32| all.iter().find(|process| process.pid == pid && process.group == program.group);
+    let mut first = program.pid;
+    while let Some(parent) = in_group(first).and_then(|process| in_group(process.parent)) {
+        first = parent.pid;
+    }
+    terminal.send(first, libc::SIGCONT);
+    end_orphan(terminal, &program);
 }
 
 /// The kernel sends SIGHUP and SIGCONT to a stopped group when it is orphaned (`kill_orphaned_pgrp`).
