@@ -22,6 +22,7 @@ pub(crate) fn tests(suite: &mut Suite) {
     );
     suite.in_modes("transparency::t2_close_on_exec_is_honoured", reaping, close_on_exec_is_honoured);
     suite.in_modes("transparency::t2_closed_streams_stay_closed", reaping, closed_streams_stay_closed);
+    suite.in_modes("transparency::t2_no_stream_becomes_the_inits_signalfd", reaping, signalfd_is_no_stream);
     suite.in_modes("transparency::t2_init_keeps_nothing_but_stderr", reaping, init_keeps_only_stderr);
     suite.in_modes("transparency::t2_init_stands_in_the_root", reaping, init_stands_in_the_root);
     suite.in_modes("transparency::t2_reader_sees_end_of_file", reaping, reader_sees_end_of_file);
@@ -127,6 +128,22 @@ fn closed_streams_stay_closed(mode: Mode) {
         let open: Vec<String> = (0..3).filter(|n| !closed.contains(n)).map(|n| n.to_string()).collect();
         let found = std::fs::read_to_string(&result).expect("the program writes its result");
         assert_eq!(found.trim(), open.join(" "), "closed {closed:?}");
+    }
+}
+
+/// Without /dev/null nothing else takes the streams' numbers.
+fn signalfd_is_no_stream(mode: Mode) {
+    sexton_only();
+    needs_mounts();
+    for closed in [vec![], vec![2], vec![0, 1, 2]] {
+        let init = Init::new(mode).world("mount=no-dev").closed(closed.clone());
+        let running = init.program(probe("print_signals")).spawn();
+        poll(&format!("the signalfd is above the streams, closed {closed:?}"), || {
+            let open = process::descriptors(running.pid);
+            let is_signalfd = |(_, target): &(&i32, &String)| target.contains("signalfd");
+            let numbers: Vec<i32> = open.iter().filter(is_signalfd).map(|(number, _)| *number).collect();
+            matches!(numbers[..], [number] if number > 2).then_some(())
+        });
     }
 }
 
