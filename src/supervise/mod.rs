@@ -355,3 +355,26 @@ impl<'a> Supervisor<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Leftovers;
+    use crate::plan;
+
+    /// However long thousands of leftovers take to die.
+    #[test]
+    fn e3_a_death_renews_the_patience_and_nothing_else_does() {
+        let mut plan = plan::tests::plain();
+        plan.config.leftovers = Leftovers::Kill;
+        let mut supervisor = Supervisor::new(&plan, |_| {});
+        let (now, mut effects) = (Now::when_asked(), Effects::new());
+        // The effects, which would kill the test's own children, are not performed.
+        supervisor.lifetime.program_ended(Ending::Exited(0), true, &now, &mut effects);
+        let first = supervisor.lifetime.deadline();
+        supervisor.tell_state_of(&Batch::default());
+        assert_eq!(supervisor.lifetime.deadline(), first);
+        supervisor.tell_state_of(&Batch { reaped: 1, ..Batch::default() });
+        assert!(supervisor.lifetime.deadline() > first);
+    }
+}

@@ -441,8 +441,7 @@ fn j4_a_stop_that_comes_again_at_once_is_undone_a_little_later() {
     assert_eq!(case.program_stops(Signal::TTIN), []);
     assert_eq!(case.next_deadline(STOP_AGAIN), [Effect::Continue]);
     assert_eq!(case.lifetime.deadline(), None);
-    case.now += STOP_AGAIN;
-    assert_eq!(case.program_stops(Signal::TTIN), [Effect::Continue], "not again at once");
+    assert_eq!(case.program_stops(Signal::TTIN), [Effect::Continue], "it has run for long enough");
 }
 
 #[test]
