@@ -236,6 +236,21 @@ fn e3_wait_until_they_end_or_a_stop_request_comes_and_another() {
 }
 
 #[test]
+fn e3_leftovers_get_other_signals_only_as_a_tree() {
+    for (delivery, sent) in [(Delivery::Tree, vec![forward(Signal::USR1)]), (Delivery::Program, vec![])] {
+        for leftovers in [Leftovers::Wait, Leftovers::Terminate] {
+            let mut case = case(|config| (config.delivery, config.leftovers) = (delivery, leftovers));
+            assert!(case.lifetime.is_running());
+            case.leaves_leftovers();
+            assert!(!case.lifetime.is_running());
+            let deadline = case.lifetime.deadline();
+            assert_eq!(case.signal(Signal::USR1), sent);
+            assert_eq!(case.lifetime.deadline(), deadline, "it is no stop request");
+        }
+    }
+}
+
+#[test]
 fn e3_a_stop_request_cuts_the_grace_short() {
     let mut case = case(|_| ());
     case.leaves_leftovers();
