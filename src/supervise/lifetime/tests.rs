@@ -251,6 +251,35 @@ fn e3_leftovers_get_other_signals_only_as_a_tree() {
 }
 
 #[test]
+fn e3_the_leftovers_get_a_request_that_the_program_did_not_live_to_see() {
+    let mut case = case(|config| (config.leftovers, config.stop_delay) = (Leftovers::Wait, SECOND));
+    case.signal(Signal::TERM);
+    assert_eq!(case.leaves_leftovers(), [Effect::Terminate]);
+}
+
+#[test]
+fn e3_a_grace_too_long_for_the_clock_is_for_ever() {
+    let mut case = case(|config| config.grace = Duration::MAX);
+    case.leaves_leftovers();
+    assert!(case.lifetime.deadline().unwrap() > case.now + 1_000_000 * SECOND);
+}
+
+#[test]
+fn before_a_deadline_nothing_follows() {
+    let time = |case: &mut Case| case.step(|lifetime, now, effects| lifetime.time(now, effects));
+    for leftovers in [Leftovers::Wait, Leftovers::Terminate, Leftovers::Kill] {
+        let mut case = case(|config| {
+            config.leftovers = leftovers;
+            timeout(config, 10 * SECOND, SECOND);
+        });
+        assert_eq!(time(&mut case), []);
+        case.leaves_leftovers();
+        assert_eq!(time(&mut case), [], "{leftovers:?}");
+        assert_eq!(case.ending(), None);
+    }
+}
+
+#[test]
 fn e3_a_stop_request_cuts_the_grace_short() {
     let mut case = case(|_| ());
     case.leaves_leftovers();
@@ -325,7 +354,7 @@ fn e4_sigkill_follows_the_forwarded_stop_request() {
     case.now += SECOND;
     assert_eq!(case.signal(Signal::TERM), [forward(Signal::TERM)]);
     assert_eq!(case.next_deadline(2 * SECOND), [TIME_OVER]);
-    case.program_ends(KILLED, true);
+    assert_eq!(case.program_ends(KILLED, true), [], "SIGKILL is on its way");
     assert_eq!(case.ending(), None, "its tree dies with it");
     case.lifetime.none_left();
     assert_eq!(case.ending(), Some(KILLED));
