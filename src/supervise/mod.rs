@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::errno::Errno;
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use self::clock::Now;
@@ -42,7 +43,14 @@ const BURST: u32 = 32;
 
 /// How long to wait before something is tried again: a signal for which the program's queue had no room, and reaping,
 /// where thousands die together.
-const TRY_AGAIN: Duration = Duration::from_millis(10);
+const TRY_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long to let leftovers gather before they are reaped, as a multiple of the last batch's CPU time, and at most.
+const GATHER: u32 = 8;
+const GATHER_AT_MOST: Duration = Duration::from_millis(100);
+
+/// The CPU time that reaping one child takes at most, unless most of it is the search for a dead one among the living.
+const WITHOUT_SEARCH: Duration = Duration::from_micros(20);
 
 /// A run, from just before the program is started.
 pub struct Supervisor<'a> {
@@ -213,14 +221,16 @@ impl<'a> Supervisor<'a> {
 
     /// Reaps one batch. An error means that the child that ended has failed to become the program.
     fn reap(&mut self, failure: &dyn Fn(Ending) -> Option<Failure>) -> Result<(), Failure> {
+        let before = self.cpu_time();
         let batch = self.reaper.reap(self.program);
+        let took = self.cpu_time().saturating_sub(before);
         if let Some(ChildStatus::Ended(ending)) = batch.program
             && let Some(failure) = failure(ending)
         {
             return Err(failure);
         }
         self.tell_state_of(&batch);
-        self.reaping = self.when_to_go_on(&batch);
+        self.reaping = self.when_to_go_on(&batch, took);
         if batch.reaped > 0 && self.teardown.next_look().is_some() {
             self.teardown.go_on(batch.reaped, self.program, Instant::now());
         }
@@ -230,24 +240,27 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
+    /// What sexton has used of the processor, once the program has ended; nothing asks for it before.
+    fn cpu_time(&self) -> Duration {
+        let time = self.died_since_the_end.and_then(|_| ClockId::CLOCK_THREAD_CPUTIME_ID.now().ok());
+        time.map_or(Duration::ZERO, Duration::from)
+    }
+
     /// wait(2) looks through the list of children, the oldest first, until it finds a dead one (`do_wait_thread` in the
     /// kernel). To reap each of N at the moment of its death, while most of them live, would cost the square of N. So
-    /// when the program has ended and many die together, they are left to gather.
-    fn when_to_go_on(&mut self, batch: &Batch) -> Reaping {
-        if batch.is_full {
-            return Reaping::Now;
+    /// when the program has ended and many die together, they are left to gather, the longer the more the last search has
+    /// cost.
+    fn when_to_go_on(&mut self, batch: &Batch, took: Duration) -> Reaping {
+        let go_on = if batch.is_full { Reaping::Now } else { Reaping::WhenTold };
+        let Some(died) = &mut self.died_since_the_end else { return go_on };
+        *died += batch.reaped;
+        let searched = took > WITHOUT_SEARCH * batch.reaped as u32;
+        if *died <= BATCH || batch.reaped == 0 || batch.is_childless || batch.is_full && !searched {
+            return go_on;
         }
-        match &mut self.died_since_the_end {
-            Some(died) if batch.reaped > 0 && !batch.is_childless => {
-                *died += batch.reaped;
-                if *died > BATCH {
-                    self.try_again(&Now::when_asked());
-                    return Reaping::Later;
-                }
-                Reaping::WhenTold
-            }
-            _ => Reaping::WhenTold,
-        }
+        let pause = (took * GATHER).clamp(TRY_AGAIN, GATHER_AT_MOST);
+        self.try_again = Some(Instant::now() + pause);
+        Reaping::Later
     }
 
     fn tell_state_of(&mut self, batch: &Batch) {
