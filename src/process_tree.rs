@@ -158,12 +158,14 @@ fn pids_in(proc: fs::ReadDir) -> impl Iterator<Item = Pid> {
     proc.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).map(Pid::from_raw)
 }
 
-/// Every process below one, its children first, without those that `leave_out` names and what is below them. Empty where
-/// there is no /proc.
+/// Every process below one, its children first, without zombies and without those that `leave_out` names and what is
+/// below them. Empty where there is no /proc.
 ///
 /// When a process's parent dies while /proc is read, the parent may be missing from the listing: then /proc is read again.
 pub fn descendants(of: Pid, leave_out: impl Fn(&Process) -> bool) -> Vec<Process> {
-    below(of, &complete(|| all().unwrap_or_default()), leave_out)
+    let mut found = below(of, &complete(|| all().unwrap_or_default()), leave_out);
+    found.retain(|process| !process.is_zombie());
+    found
 }
 
 /// The first listing in which every parent is there, or else the last of a few.

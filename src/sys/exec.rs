@@ -124,9 +124,10 @@ fn become_program(image: &Image, explain: Explain<'_>) -> Failure {
             return Failure::Step(index, errno);
         }
     }
-    let own_pid = CString::new(format!("{LISTEN_PID}{}", getpid())).unwrap_or_default();
     let mut environment = pointers(image.environment.entries());
+    let own_pid;
     if let Some(entry) = image.listen_pid {
+        own_pid = CString::new(format!("{LISTEN_PID}{}", getpid())).unwrap_or_default();
         environment[entry] = own_pid.as_ptr();
     }
     let arguments = pointers(&image.arguments);

@@ -26,9 +26,7 @@ pub struct Init {
 
 impl Teardown for Init {
     fn descendants(&self) -> Vec<Process> {
-        let mut found = process_tree::descendants(nix::unistd::getpid(), |_| false);
-        found.retain(|process| !process.is_zombie());
-        found
+        process_tree::descendants(nix::unistd::getpid(), |_| false)
     }
 
     /// Nothing outlives PID 1, so it makes no difference what was there before.

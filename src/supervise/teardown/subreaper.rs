@@ -178,9 +178,7 @@ impl Subreaper {
 
 impl Teardown for Subreaper {
     fn descendants(&self) -> Vec<Process> {
-        let mut found = process_tree::descendants(self.myself, |process| self.is_stranger(process));
-        found.retain(|process| !process.is_zombie());
-        found
+        process_tree::descendants(self.myself, |process| self.is_stranger(process))
     }
 
     fn only_strangers_are_left(&self, program: Option<Pid>) -> bool {
